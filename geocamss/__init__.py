@@ -1,0 +1,5 @@
+"""geocamss turns remote-sensing scenes into maps."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""CAM-Seg: segmentation by generating the mask as a continuous embedding."""

@@ -1,0 +1,70 @@
+"""The segmenter: the one seam between the engine and any network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from geocamss.modelcard import ModelCard
+
+__all__ = ["Sampling", "Segmenter"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a generative segmenter draws its latents; a discriminative one ignores it."""
+
+    steps: int | None = None
+    """Sampler steps; None takes the card's."""
+
+    samples: int = 1
+    """Latents drawn for each chip; their probabilities are averaged."""
+
+    seed: int = 0
+    """Chooses the noise, with each token's position."""
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and not 1 <= self.steps <= 1000:
+            raise ValueError(f"steps must be 1 to 1000, got {self.steps}")
+        if not 1 <= self.samples <= 1000:
+            raise ValueError(f"samples must be 1 to 1000, got {self.samples}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be 0 to 2**63 - 1, got {self.seed}")
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Chips to class probabilities.
+
+    A pixel's result may depend on the chip's pixels, its validity, its position in the lattice and
+    the sampling; never on the other chips of the batch.
+    """
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model says of itself."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and the chips must be."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of card and weights, in hexadecimal."""
+
+    def __call__(self, chips: Tensor, valid: Tensor, corners: Tensor, sampling: Sampling) -> Tensor:
+        """Segment a batch.
+
+        Args:
+            chips: (B, C, H, W) float32, normalized as the card says; 0 where not valid.
+            valid: (B, H, W) bool, True = usable.
+            corners: (B, 2) int64 on the CPU: row and column of each chip's upper-left pixel in
+                the global lattice.
+            sampling: how to draw.
+
+        Returns:
+            (B, K, H, W) floating point probabilities, 0 to 1, that sum to one over K.
+        """

@@ -1,0 +1,1 @@
+"""How the map goes out: raster, polygons, styles, catalog. Knows no torch."""

@@ -1,0 +1,1 @@
+"""Where the pixels are, and how they come in. Knows no torch."""

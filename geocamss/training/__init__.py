@@ -1,0 +1,1 @@
+"""Learning: data, losses, loops. Needs the extra ``geocamss[train]``."""
