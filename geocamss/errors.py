@@ -13,7 +13,8 @@ GeocamssError
     ├── DiskFullError   no room is left for the outputs
     └── InterruptError  the run was stopped by a signal, and can be resumed
 
-A message says what was wrong, where (file, band, field), and what to do next.
+A message says what was wrong, where (file, band, field), and what to do next. What the user
+should know, though the map is made all the same, is a ``GeocamssWarning``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = [
     "BandError",
     "DiskFullError",
     "GeocamssError",
+    "GeocamssWarning",
     "GridError",
     "InputError",
     "InterruptError",
@@ -39,6 +41,10 @@ class GeocamssError(Exception):
 
     exit_code = 1
     """What a command that ends with this error exits with."""
+
+
+class GeocamssWarning(UserWarning):
+    """The map is made, but not quite as the user may expect."""
 
 
 class InputError(GeocamssError):
