@@ -1,5 +1,72 @@
-"""geocamss turns remote-sensing scenes into maps."""
+"""geocamss turns remote-sensing scenes into maps.
+
+What is listed in ``__all__`` is public. Each name is imported when it is first used, so that
+``import geocamss`` costs next to nothing.
+"""
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geocamss.classes import Class, ClassScheme
+    from geocamss.errors import GeocamssError, GeocamssWarning
+    from geocamss.modelcard import ModelCard
+    from geocamss.models.module import from_module
+    from geocamss.predict import Result, predict
+
+__all__ = [
+    "Class",
+    "ClassScheme",
+    "GeocamssError",
+    "GeocamssWarning",
+    "ModelCard",
+    "Result",
+    "__version__",
+    "from_module",
+    "predict",
+]
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Class": "geocamss.classes",
+    "ClassScheme": "geocamss.classes",
+    "GeocamssError": "geocamss.errors",
+    "GeocamssWarning": "geocamss.errors",
+    "ModelCard": "geocamss.modelcard",
+    "Result": "geocamss.predict",
+    "from_module": "geocamss.models.module",
+    "predict": "geocamss.predict",
+}
+"""Public name to the module that defines it."""
+
+
+class _Package(ModuleType):
+    """A package in which ``predict`` is the function, whoever imports the module of that name.
+
+    Importing a submodule binds it to its name in the package; here the function stays in its place.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and _HOMES.get(name) == value.__name__:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,1 +1,1 @@
-"""The command line: parses and calls, computes nothing."""
+"""The command line: one command a file, each parses and calls, none computes."""

@@ -1,0 +1,80 @@
+"""The progress bar: pixels done, pixels a second, time left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.progress import TaskID
+from rich.text import Text
+
+__all__ = ["progress_bar"]
+
+
+class Report(Protocol):
+    """What a run says of its progress."""
+
+    @property
+    def stage(self) -> str:
+        """What is being done."""
+
+    @property
+    def done(self) -> int:
+        """Pixels that are finished."""
+
+    @property
+    def total(self) -> int:
+        """Pixels there are."""
+
+
+class PixelRate(ProgressColumn):
+    """Pixels a second, as a person says it."""
+
+    def render(self, task: Task) -> Text:
+        """Text such as ``3.2 Mpx/s``; a dash while nothing is known."""
+        speed = task.finished_speed or task.speed
+        return Text(pixel_rate(speed) if speed else "-", style="progress.data.speed")
+
+
+def pixel_rate(pixels_per_second: float) -> str:
+    """Pixels a second in the unit that leaves one to three digits before the point."""
+    for unit, size in (("Gpx/s", 1e9), ("Mpx/s", 1e6), ("kpx/s", 1e3)):
+        if pixels_per_second >= size:
+            return f"{pixels_per_second / size:.1f} {unit}"
+    return f"{pixels_per_second:.0f} px/s"
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Callable[[Report], None] | None]:
+    """Draw a bar a stage on stderr while the block runs.
+
+    Args:
+        quiet: draw nothing.
+
+    Yields:
+        What a run reports to; None where nothing is drawn: if quiet, or stderr is no terminal.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        PixelRate(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+
+        def show(report: Report) -> None:
+            if report.stage not in tasks:
+                tasks[report.stage] = bars.add_task(report.stage)
+            bars.update(tasks[report.stage], completed=report.done, total=report.total)
+
+        yield show
