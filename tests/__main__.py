@@ -1,7 +1,7 @@
 """The gate: everything that must hold before a change lands, each step printed.
 
-Run ``python tests/gate.py``. What stands behind it goes to pytest:
-``python tests/gate.py -k grid``, ``python tests/gate.py --slow``.
+Run ``python -m tests`` in the root of a clone. What stands behind it goes to pytest:
+``python -m tests -k grid``, ``python -m tests --slow``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,41 @@
+"""What all tests share: real data, slow tests, and how Hypothesis searches."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+CI = os.environ.get("CI", "").lower() in ("1", "true")
+
+# On busy machines a slow example says nothing of the code; in CI every run tries the same examples.
+settings.register_profile("geocamss", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("geocamss"), derandomize=True)
+settings.load_profile("ci" if CI else "geocamss")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slow", action="store_true", help="run the tests that take minutes, as CI does"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if CI or config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="takes minutes: runs with --slow, or CI=true")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real imagery, which is too large for the repository."""
+    folder = Path(os.environ.get("GEOCAMSS_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real imagery is not at {folder}: set GEOCAMSS_DATA to where it is")
+    return folder
