@@ -172,6 +172,54 @@ class Layout:
         cols = self._interior(block.cols, self.tile_cols, 1)
         return Window.between(rows[0], cols[0], rows[1], cols[1])
 
+    def seams(self, block: Block) -> tuple[Window, Window, Window, Window]:
+        """The pixels that the block shares: above, below, left and right of its interior.
+
+        The first two are as wide as the block's reach; any of them may be empty.
+        """
+        reach, own = self.reach(block), self.interior(block)
+        top = min(max(own.row, reach.row), reach.stop_row)
+        bottom = min(max(own.stop_row, top), reach.stop_row)
+        left = min(max(own.col, reach.col), reach.stop_col)
+        right = min(max(own.stop_col, left), reach.stop_col)
+        return (
+            Window.between(reach.row, reach.col, top, reach.stop_col),
+            Window.between(bottom, reach.col, reach.stop_row, reach.stop_col),
+            Window.between(top, reach.col, bottom, left),
+            Window.between(top, right, bottom, reach.stop_col),
+        )
+
+    def cells(self) -> Iterator[tuple[Window, tuple[Block, ...]]]:
+        """Cut the grid into interiors and seams, each with the blocks that have a say there.
+
+        The cells come row by row, do not overlap, and cover the grid.
+        """
+        rows, cols = self.block_shape
+        down = self._cuts([self.block(row, 0).rows for row in range(rows)], 0)
+        across = self._cuts([self.block(0, col).cols for col in range(cols)], 1)
+        for top, bottom, block_rows in down:
+            for left, right, block_cols in across:
+                blocks = tuple(self.block(row, col) for row in block_rows for col in block_cols)
+                yield Window.between(top, left, bottom, right), blocks
+
+    def _cuts(self, spans: list[range], axis: int) -> list[tuple[int, int, tuple[int, ...]]]:
+        """Start, stop and block positions of each interior and seam along one axis."""
+        step, halo = self.lattice.step, self.lattice.halo
+        size = self.shape[axis]
+        cuts: list[tuple[int, int, tuple[int, ...]]] = []
+        start = 0
+        for index, span in enumerate(spans):
+            line = span.stop * step - self.origin[axis]
+            last = index == len(spans) - 1
+            inner = size if last else min(size, max(start, line - halo))
+            cuts.append((start, inner, (index,)))
+            start = inner
+            if not last:
+                outer = min(size, max(start, line + halo))
+                cuts.append((start, outer, (index, index + 1)))
+                start = outer
+        return [cut for cut in cuts if cut[0] < cut[1]]
+
     def _reach(self, tiles: range, axis: int) -> tuple[int, int]:
         step, halo = self.lattice.step, self.lattice.halo
         start = tiles.start * step - halo - self.origin[axis]

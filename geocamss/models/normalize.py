@@ -1,0 +1,63 @@
+"""Stored numbers to network inputs, on the device where the network is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geocamss.modelcard import ModelCard
+
+__all__ = ["Normalizer"]
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """x ↦ x · gain + bias, by band: scaling to physical units and standardizing, in one step."""
+
+    gain: tuple[float, ...]
+    """One number a band."""
+
+    bias: tuple[float, ...]
+    """One number a band."""
+
+    @classmethod
+    def of(
+        cls, card: ModelCard, declared: Sequence[tuple[float, float] | None] | None = None
+    ) -> Normalizer:
+        """The normalizer that a card asks for.
+
+        Args:
+            card: says scale, offset, mean and std.
+            declared: scale and offset that the scene itself declares, by band; they replace the
+                card's two. None for a band that declares nothing.
+        """
+        count = len(card.bands)
+        own = list(zip(card.per_band("scale"), card.per_band("offset"), strict=True))
+        said = declared if declared is not None else [None] * count
+        units = [mine if theirs is None else theirs for mine, theirs in zip(own, said, strict=True)]
+        standard = zip(units, card.per_band("mean"), card.per_band("std"), strict=True)
+        pairs = [(scale / std, (offset - mean) / std) for (scale, offset), mean, std in standard]
+        return cls(tuple(gain for gain, _ in pairs), tuple(bias for _, bias in pairs))
+
+    @property
+    def fill(self) -> tuple[float, ...]:
+        """The stored number of each band that becomes 0."""
+        return tuple(-bias / gain for gain, bias in zip(self.gain, self.bias, strict=True))
+
+    def __call__(self, chips: Tensor, valid: Tensor) -> Tensor:
+        """Normalize a batch.
+
+        Args:
+            chips: (B, C, H, W) stored numbers, any real type.
+            valid: (B, H, W) bool, True = usable.
+
+        Returns:
+            (B, C, H, W) float32 on the same device, 0 where not valid.
+        """
+        gain = torch.tensor(self.gain, dtype=torch.float32, device=chips.device)[:, None, None]
+        bias = torch.tensor(self.bias, dtype=torch.float32, device=chips.device)[:, None, None]
+        scaled = torch.addcmul(bias, chips.to(torch.float32), gain)
+        return scaled.masked_fill_(~valid[:, None], 0.0)

@@ -1,0 +1,180 @@
+"""The output folder: who may write there, and when a file gets its final name."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from geocamss.errors import OutputError
+
+__all__ = ["OutputFolder"]
+
+WORK = ".geocamss"
+"""Folder inside the output folder where everything waits until it is complete."""
+
+JOURNAL = "journal.json"
+LOCK = "lock"
+READY = "ready.json"
+
+
+@dataclass
+class OutputFolder:
+    """A folder that one run at a time may fill.
+
+    Files are made in a work folder inside it and moved to their final names together, when all are
+    complete. After a failure the work folder stays, so that the same run can go on; it is emptied
+    when a run with another key wants the folder.
+    """
+
+    path: Path
+    """Where the outputs go."""
+
+    names: tuple[str, ...]
+    """Final names of all that a run may write."""
+
+    key: str
+    """Hash of all that fixes the outputs."""
+
+    about: Mapping[str, Any]
+    """What the key stands for, for people who look into the journal."""
+
+    overwrite: bool = False
+    """Whether files that bear one of the names may be replaced."""
+
+    complete: bool = field(default=False, init=False)
+    """True when an earlier run with this key had ended but for the last renames."""
+
+    replaced: bool = field(default=False, init=False)
+    """True when what another run had left unfinished was thrown away."""
+
+    _lock: TextIO | None = field(default=None, init=False, repr=False)
+
+    @property
+    def work(self) -> Path:
+        """Where files wait until they are complete."""
+        return self.path / WORK
+
+    def __enter__(self) -> Self:
+        """Make the folder, lock it, and take up what an earlier run left unfinished.
+
+        Raises:
+            OutputError: it cannot be written, another run is writing there, or it holds outputs
+                already and ``overwrite`` is off.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"{self.path} is a file, and the outputs need a folder")
+        if not self.work.exists():
+            self._refuse_existing()
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            self._take((self.work / LOCK).open("a+"))
+            self._take_up()
+        except OSError as error:
+            raise OutputError(
+                f"cannot write into {self.path}: {error.strerror or error}; "
+                "choose another folder with -o"
+            ) from error
+        return self
+
+    def _refuse_existing(self) -> None:
+        there = [name for name in self.names if (self.path / name).exists()]
+        if there and not self.overwrite:
+            raise OutputError(
+                f"{self.path} holds outputs already: {', '.join(there)}; "
+                "give --overwrite to replace them, or choose another folder with -o"
+            )
+
+    def _take_up(self) -> None:
+        before = _read_key(self.work / JOURNAL)
+        if (self.work / READY).exists():
+            self._move()
+            if before == self.key:
+                self.complete = True
+                return
+        self._refuse_existing()
+        if before != self.key:
+            self.replaced = before is not None
+            self._begin()
+
+    def _begin(self) -> None:
+        for path in self.work.iterdir():
+            if path.name != LOCK:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        content = json.dumps({"key": self.key, **self.about}, indent=1)
+        _write(self.work / JOURNAL, content)
+
+    def _take(self, lock: TextIO) -> None:
+        # The kernel drops this lock when the process ends, however it ends.
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            raise OutputError(
+                f"another run (process {holder}) is writing into {self.path}; "
+                "wait for it, or choose another folder with -o"
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    def publish(self, names: Iterable[str]) -> None:
+        """Move complete files from the work folder to their final names, and end the work.
+
+        Files of an older run that this one does not replace are removed: they would describe
+        another map. A run that is killed in between is completed by the next one.
+        """
+        _write(self.work / READY, json.dumps(sorted(names)))
+        self._move()
+        shutil.rmtree(self.work)
+
+    def _move(self) -> None:
+        ready = json.loads((self.work / READY).read_text(encoding="utf-8"))
+        for name in self.names:
+            if name not in ready:
+                (self.path / name).unlink(missing_ok=True)
+            elif (self.work / name).exists():
+                (self.work / name).replace(self.path / name)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._lock is not None:
+            self._lock.close()
+        if self.complete or (kind is not None and not self._has_work()):
+            shutil.rmtree(self.work, ignore_errors=True)
+            with suppress(OSError):
+                self.path.rmdir()  # only if nothing else is in it
+
+    def _has_work(self) -> bool:
+        blocks = self.work / "blocks"
+        return blocks.is_dir() and any(blocks.iterdir())
+
+
+def _read_key(journal: Path) -> str | None:
+    """The key in a journal; None when there is none, or it cannot be understood."""
+    try:
+        content = json.loads(journal.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    key = content.get("key") if isinstance(content, dict) else None
+    return key if isinstance(key, str) else None
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
