@@ -182,7 +182,7 @@ def _terminable() -> Iterator[None]:
 def _told_warnings(settings: Settings) -> Iterator[None]:
     """Print geocamss's own warnings as a line each; those of libraries only for ``--debug``."""
 
-    def show(  # the signature of warnings.showwarning
+    def show(  # noqa: PLR0917  (the signature of warnings.showwarning)
         message: Warning | str,
         category: type[Warning],
         filename: str,

@@ -17,6 +17,9 @@ __all__ = [
     "examples",
     "json_option",
     "mapping_options",
+    "parse_bands",
+    "parse_gsd",
+    "parse_outputs",
     "quiet_option",
 ]
 
@@ -41,81 +44,69 @@ def examples(*lines: str, after: str = "") -> str:
     return f"\b\nExamples:\n{listed}" + (f"\n\n{after}" if after else "")
 
 
-class BandMapping(click.ParamType):
-    """``red=3,green=2,blue=1``: names of bands, and the scene's bands that hold them."""
+def parse_bands(text: str) -> dict[str, int]:
+    """Read ``red=3,green=2,blue=1``: names, and the scene's bands, counting from 1 as GDAL does.
 
-    name = "bands"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, int]:
-        """Split the text; bands count from 1, as GDAL does."""
-        if isinstance(value, dict):
-            return value
-        bands: dict[str, int] = {}
-        for part in value.split(","):
-            name, equals, number = (text.strip() for text in part.partition("="))
-            if not (name and equals and number.isdecimal() and int(number) >= 1):
-                self.fail(
-                    f"{part.strip()!r} is not of the form NAME=NUMBER; "
-                    "write for instance red=3,green=2,blue=1, counting from 1",
-                    param,
-                    ctx,
-                )
-            if name in bands:
-                self.fail(f"band {name!r} is given twice", param, ctx)
-            bands[name] = int(number)
-        return bands
+    Raises:
+        click.BadParameter: the text is of another form, or names a band twice.
+    """
+    bands: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, number = (piece.strip() for piece in part.partition("="))
+        if not (name and number.isdecimal() and int(number) >= 1):
+            raise click.BadParameter(
+                f"{part.strip()!r} is not of the form NAME=NUMBER; "
+                "write for instance red=3,green=2,blue=1, counting from 1"
+            )
+        if name in bands:
+            raise click.BadParameter(f"band {name!r} is given twice")
+        bands[name] = int(number)
+    return bands
 
 
-class Resolution(click.ParamType):
-    """``auto``, ``native``, or meters a pixel."""
+def parse_gsd(text: str) -> str | float:
+    """Read ``auto``, ``native`` or meters a pixel.
 
-    name = "gsd"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str | float:
-        """A word stays as it is; a number must be positive and finite."""
-        if value in ("auto", "native"):
-            return str(value)
-        try:
-            meters = float(value)
-        except ValueError:
-            meters = math.nan
-        if not 0 < meters < math.inf:
-            self.fail(f"{value!r} is neither 'native' nor a number of meters", param, ctx)
-        return meters
+    Raises:
+        click.BadParameter: the text is another word, or no positive finite number.
+    """
+    if text in ("auto", "native"):
+        return text
+    try:
+        meters = float(text)
+    except ValueError:
+        meters = math.nan
+    if not 0 < meters < math.inf:
+        raise click.BadParameter(f"{text!r} is neither 'native' nor a number of meters")
+    return meters
 
 
-class OutputNames(click.ParamType):
-    """``classes,polygons``: which files to write."""
+def parse_outputs(text: str) -> tuple[str, ...]:
+    """Read ``classes,polygons``: which of ``OUTPUTS`` to write, each once.
 
-    name = "outputs"
+    Raises:
+        click.BadParameter: a name is unknown, or none is given.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names:
+        if name not in OUTPUTS:
+            raise click.BadParameter(
+                f"no output is called {name!r}; there are {', '.join(OUTPUTS)}."
+                + did_you_mean(name, OUTPUTS)
+            )
+    if not names:
+        raise click.BadParameter(f"name at least one of {', '.join(OUTPUTS)}")
+    return names
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Split the text, and refuse what no run writes."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-        for name in names:
-            if name not in OUTPUTS:
-                self.fail(
-                    f"no output is called {name!r}; there are {', '.join(OUTPUTS)}."
-                    + did_you_mean(name, OUTPUTS),
-                    param,
-                    ctx,
-                )
-        if not names:
-            self.fail(f"name at least one of {', '.join(OUTPUTS)}", param, ctx)
-        return names
+
+def read_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback for click that parses an option's text; an option that is left out stays None."""
+    return lambda _context, _parameter, text: None if text is None else parse(text)
 
 
 band_option = click.option(
     "--bands",
-    type=BandMapping(),
+    callback=read_by(parse_bands),
     metavar="NAME=N,...",
     help="Which band of the scene is which, counting from 1: red=3,green=2,blue=1.",
 )
@@ -125,7 +116,10 @@ json_option = click.option(
 )
 
 quiet_option = click.option(
-    "-q", "--quiet", is_flag=True, help="Print no progress and no summary; errors and warnings stay."
+    "-q",
+    "--quiet",
+    is_flag=True,
+    help="Print no progress and no summary; errors and warnings stay.",
 )
 
 _MAPPING = (
@@ -139,7 +133,7 @@ _MAPPING = (
     band_option,
     click.option(
         "--gsd",
-        type=Resolution(),
+        callback=read_by(parse_gsd),
         default="auto",
         metavar="native|METERS",
         help="Pixel size of the map. Left out: the scene's own where it is within 25 % of the "
@@ -173,7 +167,7 @@ _MAPPING = (
     ),
     click.option(
         "--seed",
-        type=click.IntRange(0, 2**63 - 1),
+        type=click.IntRange(min=0),
         default=0,
         show_default=True,
         metavar="N",
@@ -192,7 +186,7 @@ _MAPPING = (
     ),
     click.option(
         "--outputs",
-        type=OutputNames(),
+        callback=read_by(parse_outputs),
         default=",".join(OUTPUTS),
         metavar="NAME,...",
         help=f"What to write. Left out: {','.join(OUTPUTS)}.",
