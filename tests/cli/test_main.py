@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
@@ -183,7 +183,7 @@ def test_exit_codes_reach_the_shell() -> None:
 
 
 def test_every_command_file_is_in_the_list() -> None:
-    package = import_module("geocamss.cli").__path__[0]
+    package = Path(main_module.__file__).parent
     helpers = {"__init__", "main", "options", "progress", "summary"}
-    files = {name[:-3] for name in os.listdir(package) if name.endswith(".py")}
+    files = {file.stem for file in package.glob("*.py")}
     assert files - helpers == set(COMMANDS)

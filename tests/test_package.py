@@ -1,0 +1,156 @@
+"""The laws of the package: what is public, what imports what, what is shipped."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import geocamss
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "geocamss"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+TRAINING = {"diffusers", "kornia", "lightning", "timm", "torchgeo", "torchmetrics", "torchvision"}
+HEAVY = {"geopandas", "numpy", "pandas", "pydantic", "rasterio", "scipy", "shapely", "torch"}
+
+
+def loaded(code: str) -> set[str]:
+    """Top-level modules that are loaded in a new interpreter once it has run the code."""
+    code += "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    return set(done.stdout.split())
+
+
+def modules(*parts: str) -> list[str]:
+    """Dotted names of the modules in a folder of the package."""
+    files = PACKAGE.joinpath(*parts).rglob("*.py")
+    names = (file.relative_to(ROOT).with_suffix("").as_posix() for file in files)
+    return sorted(name.replace("/", ".").removesuffix(".__init__") for name in names)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert not loaded("import geocamss") & (HEAVY | TRAINING)
+
+
+def test_every_public_name_is_there_and_listed() -> None:
+    assert sorted(geocamss.__all__) == sorted(set(geocamss.__all__))
+    for name in geocamss.__all__:
+        assert getattr(geocamss, name) is not None
+    assert set(geocamss.__all__) <= set(dir(geocamss))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        geocamss.no_such_name  # noqa: B018
+
+
+ORDERS = """
+import itertools, sys
+lines = ["geocamss.predict", "import geocamss.predict", "from geocamss.predict import Result",
+         "from geocamss import predict"]
+for order in itertools.permutations(lines):
+    for name in ("geocamss", "geocamss.predict"):
+        sys.modules.pop(name, None)
+    space = {}
+    for line in ("import geocamss", *order):
+        exec(line, space)
+        kind = type(space["geocamss"].predict).__name__
+        assert kind == "function", (order, line, kind)
+"""
+
+
+def test_predict_is_the_function_whoever_imports_its_module() -> None:
+    assert "geocamss" in loaded(ORDERS)
+
+
+def test_mapping_loads_no_training_library() -> None:
+    for module in ("geocamss.predict", "geocamss.models.registry"):
+        assert not loaded(f"import {module}") & TRAINING
+
+
+def test_reading_and_writing_pixels_loads_no_torch() -> None:
+    code = "\n".join(f"import {name}" for name in [*modules("scene"), *modules("output")])
+    assert "torch" not in loaded(code)
+
+
+def imported(file: Path) -> set[str]:
+    """Top-level names of what a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - {"geocamss"}
+
+
+def declared(requirements: list[str]) -> set[str]:
+    """Normalized names of distributions."""
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+def test_whatever_is_imported_is_declared() -> None:
+    homes = packages_distributions()
+    core = declared(PROJECT["dependencies"])
+    train = core | declared(PROJECT["optional-dependencies"]["train"])
+    for file in PACKAGE.rglob("*.py"):
+        allowed = train if "training" in file.parts else core
+        for name in imported(file):
+            distributions = {canonicalize_name(home) for home in homes[name]}
+            assert distributions & allowed, f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_every_requirement_has_a_tested_version_that_suits_it() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    versions = {}
+    for pin in pins:
+        assert re.fullmatch(r"==[^+*]+", str(pin.specifier)), pin
+        assert pin.url is None
+        versions[canonicalize_name(pin.name)] = str(pin.specifier).removeprefix("==")
+    extras = PROJECT["optional-dependencies"]
+    for text in [*PROJECT["dependencies"], *extras["train"], *extras["test"]]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)])
+
+
+def test_the_readme_and_ci_call_the_same_command() -> None:
+    command = (ROOT / ".ci" / "run").read_text().splitlines()[-1]
+    assert command.endswith("-m tests")
+    assert command in (ROOT / "README.md").read_text().splitlines()
+
+
+def test_the_architecture_page_lists_every_file_and_no_other() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    folders: list[str] = []
+    listed = set()
+    for line in re.findall(r"^( +)([\w/.]+)", page.split("```")[3], re.MULTILINE):
+        depth = len(line[0]) // 2
+        folders[depth - 1 :] = [line[1]]
+        if line[1].endswith(".py"):
+            listed.add("".join(folders))
+    files = {file.relative_to(PACKAGE).as_posix() for file in PACKAGE.rglob("*.py")}
+    assert listed == {file for file in files if not file.endswith("__init__.py")}
+
+
+def test_the_wheel_holds_the_package_its_types_and_its_weights(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    shipped = {n for n in names if ".dist-info/" not in n}
+    ours = [f for f in PACKAGE.rglob("*") if f.is_file() and "__pycache__" not in f.parts]
+    assert shipped == {f.relative_to(ROOT).as_posix() for f in ours}
+    assert "geocamss/py.typed" in shipped
+    assert any(re.fullmatch(r"geocamss/models/weights/[\w.-]+\.safetensors", n) for n in shipped)
+    assert any(n.endswith("/licenses/LICENSE") for n in names)
