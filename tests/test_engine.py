@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +52,10 @@ class PositionSegmenter:
     """Says something that depends on the pixels around and on the place in the lattice."""
 
     card: ModelCard
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     fingerprint: str = "test"
 
-    def __call__(self, chips, valid, corners, sampling):
+    def __call__(self, chips, valid, corners, sampling):  # noqa: ARG002
         near = torch.nn.functional.avg_pool2d(chips.mean(1, keepdim=True), 5, 1, 2)[:, 0]
         place = (corners[:, :1, None] * 7 + corners[:, 1:, None] * 3).float()
         k = torch.arange(len(self.card.classes)).float()[:, None, None]
@@ -186,7 +187,7 @@ def test_each_pixel_is_read_once_by_a_block(tmp_path):
     engine = engine_for(source, 32, 8, (0, 0), (99, 99))
     run(engine, source, tmp_path)
     rows = sorted((w.row, w.stop_row) for w in source.reads)
-    assert all(a[1] == b[0] for a, b in zip(rows, rows[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(rows))
 
 
 def test_tiles_without_a_wanted_pixel_are_skipped(tmp_path):

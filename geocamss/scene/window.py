@@ -46,6 +46,11 @@ class Window:
         return self.height, self.width
 
     @property
+    def area(self) -> int:
+        """Pixels in it."""
+        return self.height * self.width
+
+    @property
     def empty(self) -> bool:
         """True when it holds no pixel."""
         return self.height == 0 or self.width == 0
