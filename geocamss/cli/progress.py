@@ -5,30 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from geocamss.predict import Progress
+
 __all__ = ["progress_bar"]
-
-
-class Report(Protocol):
-    """What a run says of its progress."""
-
-    @property
-    def stage(self) -> str:
-        """What is being done."""
-
-    @property
-    def done(self) -> int:
-        """Pixels that are finished."""
-
-    @property
-    def total(self) -> int:
-        """Pixels there are."""
 
 
 class PixelRate(ProgressColumn):
@@ -49,8 +36,8 @@ def pixel_rate(pixels_per_second: float) -> str:
 
 
 @contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Callable[[Report], None] | None]:
-    """Draw a bar a stage on stderr while the block runs.
+def progress_bar(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """Draw a bar on stderr while the block runs: pixels mapped, then the outputs by name.
 
     Args:
         quiet: draw nothing.
@@ -68,12 +55,13 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[Report], None] | None]:
         PixelRate(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    tasks: dict[str, TaskID] = {}
     with Bars(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task("map", total=None)
 
-        def show(report: Report) -> None:
-            if report.stage not in tasks:
-                tasks[report.stage] = bars.add_task(report.stage)
-            bars.update(tasks[report.stage], completed=report.done, total=report.total)
+        def show(report: Progress) -> None:
+            if report.stage == "map":
+                bars.update(task, completed=report.done, total=report.total)
+            else:
+                bars.update(task, description=f"map, {report.stage}")
 
         yield show

@@ -1,0 +1,67 @@
+"""``geocamss models``: what is built in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geocamss.cli.options import examples, json_option
+
+__all__ = ["models"]
+
+
+@click.command("models", epilog=examples("geocamss models", "geocamss models --json"))
+@json_option
+def models(*, as_json: bool) -> None:
+    """List the built-in models.
+
+    For all that a model says of itself: geocamss info NAME.
+    """
+    from geocamss.models import registry
+
+    found = [described(name, registry.path(name)) for name in registry.names()]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print(found, registry.DEFAULT)
+
+
+def described(name: str, path: Path) -> dict[str, Any]:
+    """What chooses a model: plain values by field."""
+    from geocamss.models.checkpoint import read_card
+
+    card = read_card(path)
+    return {
+        "name": name,
+        "version": card.version,
+        "bands": list(card.band_names),
+        "gsd": card.gsd,
+        "classes": list(card.classes.names),
+        "license": card.license,
+        "bytes": path.stat().st_size,
+        "description": card.description,
+    }
+
+
+def _print(found: list[dict[str, Any]], default: str) -> None:
+    from rich.console import Console
+
+    from geocamss.cli.summary import plain_table
+
+    table = plain_table(
+        "model", "bands", "GSD", "classes", "license", "size", right=("GSD", "size")
+    )
+    for model in found:
+        name = model["name"] + (" (default)" if model["name"] == default else "")
+        table.add_row(
+            name,
+            ", ".join(model["bands"]),
+            f"{model['gsd']:g} m",
+            ", ".join(model["classes"]),
+            model["license"],
+            f"{model['bytes'] / 1e6:.1f} MB",
+        )
+    Console().print(table)

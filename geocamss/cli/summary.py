@@ -1,0 +1,52 @@
+"""The last words of a run: area by class, and the files."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from geocamss.predict import Result
+
+__all__ = ["area_text", "plain_table", "print_summary"]
+
+SMALL = 1e5
+"""Square meters below which a map's areas are told in square meters."""
+
+
+def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table without lines, which reads well in a terminal and in a file."""
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def area_text(square_meters: float, largest: float) -> str:
+    """An area in the unit that suits the largest one of its table; a dash where it is unknown."""
+    if not math.isfinite(square_meters):
+        return "-"
+    if largest < SMALL:
+        return f"{square_meters:,.0f} m²"
+    return f"{square_meters / 1e6:,.3f} km²"
+
+
+def print_summary(result: Result) -> None:
+    """Print what has been mapped, and where it is."""
+    console = Console()
+    rows = result.areas.to_dict("records")
+    largest = max((row["area_m2"] for row in rows), default=0.0)
+    table = plain_table(
+        "class", "area", "share", "confidence", right=("area", "share", "confidence")
+    )
+    for row in rows:
+        confidence = f"{row['confidence']:.0f} %" if math.isfinite(row["confidence"]) else "-"
+        area = area_text(row["area_m2"], largest)
+        table.add_row(row["name"], area, f"{100 * row['share']:.1f} %", confidence)
+    console.print(table)
+    console.print()
+    for path in sorted(result.folder.iterdir()):
+        console.print(str(path), soft_wrap=True, highlight=False)
