@@ -47,9 +47,7 @@ def described(name: str, path: Path) -> dict[str, Any]:
 
 
 def _print(found: list[dict[str, Any]], default: str) -> None:
-    from rich.console import Console
-
-    from geocamss.cli.summary import plain_table
+    from geocamss.cli.tables import plain_console, plain_table
 
     table = plain_table(
         "model", "bands", "GSD", "classes", "license", "size", right=("GSD", "size")
@@ -64,4 +62,4 @@ def _print(found: list[dict[str, Any]], default: str) -> None:
             model["license"],
             f"{model['bytes'] / 1e6:.1f} MB",
         )
-    Console().print(table)
+    plain_console().print(table)

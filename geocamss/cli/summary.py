@@ -5,24 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+from geocamss.cli.tables import plain_console, plain_table
 
 if TYPE_CHECKING:
     from geocamss.predict import Result
 
-__all__ = ["area_text", "plain_table", "print_summary"]
+__all__ = ["area_text", "print_summary"]
 
 SMALL = 1e5
 """Square meters below which a map's areas are told in square meters."""
-
-
-def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A table without lines, which reads well in a terminal and in a file."""
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return table
 
 
 def area_text(square_meters: float, largest: float) -> str:
@@ -36,7 +27,7 @@ def area_text(square_meters: float, largest: float) -> str:
 
 def print_summary(result: Result) -> None:
     """Print what has been mapped, and where it is."""
-    console = Console()
+    console = plain_console()
     rows = result.areas.to_dict("records")
     largest = max((row["area_m2"] for row in rows), default=0.0)
     table = plain_table(
@@ -49,4 +40,4 @@ def print_summary(result: Result) -> None:
     console.print(table)
     console.print()
     for path in sorted(result.folder.iterdir()):
-        console.print(str(path), soft_wrap=True, highlight=False)
+        console.print(str(path), soft_wrap=True)
