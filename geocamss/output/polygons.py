@@ -29,6 +29,7 @@ from geocamss.output.areas import PixelAreas, unknown_value
 from geocamss.output.classmap import BAND_PIXELS, Band, ClassMap
 from geocamss.output.rings import Regions, Tracer
 from geocamss.output.runs import Runs
+from geocamss.output.style import embed_style
 
 __all__ = ["LAYER", "polygonize"]
 
@@ -122,6 +123,7 @@ class _Writer:
         self._crs = _crs_text(crs)
         self._transform = transform
         self._unit = unit
+        self._scheme = scheme
         self._names = np.full(256, "", dtype=object)
         for value, entry in scheme.by_value().items():
             self._names[value] = entry.name
@@ -144,6 +146,7 @@ class _Writer:
             if kind is None:
                 if self._features or not self.written:
                     self._flush()
+                embed_style(self._part, LAYER, self._scheme)
                 self._part.replace(self._target)
         finally:
             self._part.unlink(missing_ok=True)
@@ -196,6 +199,7 @@ class _Writer:
                     geometry_type="Polygon",
                     crs=self._crs,
                     append=self.written > 0,
+                    dataset_options={"VERSION": "1.2"},  # GDAL before 3.7 warns about later ones
                 )
         except (DataSourceError, DataLayerError, RuntimeError, OSError) as error:
             raise _write_error(self._target, error) from error
