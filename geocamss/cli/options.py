@@ -17,9 +17,7 @@ __all__ = [
     "examples",
     "json_option",
     "mapping_options",
-    "parse_bands",
     "parse_gsd",
-    "parse_outputs",
     "quiet_option",
 ]
 
@@ -45,23 +43,10 @@ def examples(*lines: str, after: str = "") -> str:
 
 
 def parse_bands(text: str) -> dict[str, int]:
-    """Read ``red=3,green=2,blue=1``: names, and the scene's bands, counting from 1 as GDAL does.
+    """Read ``red=3,green=2,blue=1``, where the option is given and not before."""
+    from geocamss.scene.scene import parse_bands as parse
 
-    Raises:
-        click.BadParameter: the text is of another form, or names a band twice.
-    """
-    bands: dict[str, int] = {}
-    for part in text.split(","):
-        name, _, number = (piece.strip() for piece in part.partition("="))
-        if not (name and number.isdecimal() and int(number) >= 1):
-            raise click.BadParameter(
-                f"{part.strip()!r} is not of the form NAME=NUMBER; "
-                "write for instance red=3,green=2,blue=1, counting from 1"
-            )
-        if name in bands:
-            raise click.BadParameter(f"band {name!r} is given twice")
-        bands[name] = int(number)
-    return bands
+    return parse(text)
 
 
 def parse_gsd(text: str) -> str | float:
@@ -81,22 +66,9 @@ def parse_gsd(text: str) -> str | float:
     return meters
 
 
-def parse_outputs(text: str) -> tuple[str, ...]:
-    """Read ``classes,polygons``: which of ``OUTPUTS`` to write, each once.
-
-    Raises:
-        click.BadParameter: a name is unknown, or none is given.
-    """
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    for name in names:
-        if name not in OUTPUTS:
-            raise click.BadParameter(
-                f"no output is called {name!r}; there are {', '.join(OUTPUTS)}."
-                + did_you_mean(name, OUTPUTS)
-            )
-    if not names:
-        raise click.BadParameter(f"name at least one of {', '.join(OUTPUTS)}")
-    return names
+def split(text: str) -> tuple[str, ...]:
+    """Read ``classes,polygons``."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def read_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -186,7 +158,7 @@ _MAPPING = (
     ),
     click.option(
         "--outputs",
-        callback=read_by(parse_outputs),
+        callback=read_by(split),
         default=",".join(OUTPUTS),
         metavar="NAME,...",
         help=f"What to write. Left out: {','.join(OUTPUTS)}.",
