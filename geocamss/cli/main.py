@@ -30,8 +30,8 @@ COMMANDS = {
     "predict": "Map a scene: classes, confidence, polygons and their styles.",
     "info": "Tell what a scene or a model is.",
     "models": "List the built-in models.",
-    "train": "Train a model by a recipe.",
-    "simulate": "Paint a landscape with known truth.",
+    "train": "Train a model by a recipe, and write it to one file.",
+    "simulate": "Paint a landscape whose every pixel's class is known.",
 }
 """Command to the first sentence of its help; the command stands in ``geocamss/cli/COMMAND.py``."""
 

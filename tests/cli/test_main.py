@@ -70,7 +70,8 @@ def test_every_command_is_documented_as_the_list_says(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     assert command.name == name
-    assert command.get_short_help_str(limit=200).rstrip(".") == COMMANDS[name].rstrip(".")
+    said = command.get_short_help_str(limit=200).rstrip(".")
+    assert said.lower() == COMMANDS[name].rstrip(".").lower()
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"--{parameter.name} has no help"
