@@ -64,12 +64,12 @@ def category_names(scheme: ClassScheme) -> list[str]:
     return [known[v].name if v in known else "" for v in range(max(known) + 1)]
 
 
-def write_qml(scheme: ClassScheme | None, target: Path) -> None:
-    """Write the style of a class raster; with None for the scheme, that of a confidence raster."""
+def write_qml(target: Path, scheme: ClassScheme | None = None) -> None:
+    """Write the style of a class raster; without a scheme, that of a confidence raster."""
     target.write_text(confidence_qml() if scheme is None else classes_qml(scheme), "utf-8")
 
 
-def write_pam(scheme: ClassScheme, target: Path, areas: Iterable[ClassArea] = ()) -> None:
+def write_pam(target: Path, scheme: ClassScheme, areas: Iterable[ClassArea] = ()) -> None:
     """Write what GDAL keeps beside a class raster: ``target`` is its name with ``.aux.xml``."""
     target.write_text(pam_xml(scheme, areas), "utf-8")
 

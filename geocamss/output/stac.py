@@ -1,0 +1,236 @@
+"""STAC: the catalog's item of a map, with what each file is and how it was made."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyproj
+from pystac import Asset, Item, MediaType
+from rasterio.crs import CRS
+from rasterio.transform import Affine
+
+from geocamss.classes import NODATA, ClassScheme
+from geocamss.output.areas import ClassArea
+from geocamss.output.footprint import Footprint
+
+__all__ = ["ASSETS", "build_item", "write_item"]
+
+EXTENSIONS = tuple(
+    f"https://stac-extensions.github.io/{name}/v{version}/schema.json"
+    for name, version in (
+        ("projection", "2.0.0"),
+        ("raster", "1.1.0"),
+        ("classification", "2.0.0"),
+        ("processing", "1.1.0"),
+    )
+)
+
+_QML = "application/xml"
+
+ASSETS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
+    "classes": ("classes.tif", "Class map", MediaType.COG, ("data",)),
+    "confidence": (
+        "confidence.tif",
+        "Highest class probability, in percent",
+        MediaType.COG,
+        ("data", "confidence"),
+    ),
+    "polygons": ("polygons.gpkg", "Class map as polygons", MediaType.GEOPACKAGE, ("data",)),
+    "preview": ("preview.png", "Scene beside map", MediaType.PNG, ("overview",)),
+    "classes-style": ("classes.qml", "QGIS style of the class map", _QML, ("metadata",)),
+    "confidence-style": ("confidence.qml", "QGIS style of the confidence", _QML, ("metadata",)),
+    "classes-attributes": (
+        "classes.tif.aux.xml",
+        "Class names and attribute table, as GDAL reads them",
+        _QML,
+        ("metadata",),
+    ),
+}
+"""File, title, media type and roles of each asset."""
+
+
+def build_item(
+    name: str,
+    *,
+    crs: CRS | None,
+    transform: Affine,
+    shape: tuple[int, int],
+    scheme: ClassScheme,
+    files: Collection[str],
+    made: datetime,
+    acquired: datetime | tuple[datetime, datetime] | None = None,
+    window: tuple[int, int, int, int] | None = None,
+    areas: Iterable[ClassArea] = (),
+    provenance: Mapping[str, Any] | None = None,
+    software: Mapping[str, str] | None = None,
+    lineage: str = "",
+) -> Item:
+    """Describe a map.
+
+    Args:
+        name: the item's identifier.
+        crs: coordinate system; without one the item has no geometry.
+        transform: pixel to coordinates.
+        shape: height and width, in pixels.
+        scheme: the classes.
+        files: names of the files that lie beside the item, of those in ``ASSETS``.
+        made: when the map was made, with a time zone.
+        acquired: when the scene was, or from when to when; unknown, ``made`` stands for it, as
+            STAC asks for a time, and ``geocamss:datetime_source`` says so.
+        window: the part with data: first row, first column, row and column after the last.
+        areas: of the classes.
+        provenance: what made the map, in plain values; each becomes ``geocamss:<key>``.
+        software: versions by name.
+        lineage: how the map was made, in a sentence.
+    """
+    footprint = Footprint.of(crs, transform, window or (0, 0, *shape))
+    areas = tuple(areas)
+    properties = {
+        **_times(acquired, made),
+        **_projection(crs, transform, shape),
+        "processing:software": dict(software or {}),
+        "processing:lineage": lineage or "Segmented by geocamss",
+        **{f"geocamss:{key}": _plain(value) for key, value in (provenance or {}).items()},
+    }
+    if areas:
+        properties["geocamss:areas"] = [_plain(asdict(area)) for area in areas]
+    moment = acquired if isinstance(acquired, datetime) else None
+    item = Item(
+        name,
+        geometry=footprint.geometry if footprint else None,
+        bbox=list(footprint.bbox) if footprint else None,
+        datetime=moment or (made if acquired is None else None),
+        properties=properties,
+        stac_extensions=list(EXTENSIONS),
+    )
+    bands = {
+        "classes": {"nodata": NODATA, "data_type": "uint8", "sampling": "area"},
+        "confidence": {
+            "nodata": NODATA,
+            "data_type": "uint8",
+            "unit": "percent",
+            "sampling": "area",
+        },
+    }
+    for key, (file, title, media, roles) in ASSETS.items():
+        if file not in files:
+            continue
+        extra: dict[str, Any] = {}
+        if key in bands:
+            extra["raster:bands"] = [bands[key] | _resolution(crs, transform)]
+        if key == "classes":
+            extra["classification:classes"] = _classes(scheme, areas)
+        item.add_asset(
+            key,
+            Asset(
+                f"./{file}", title=title, media_type=media, roles=list(roles), extra_fields=extra
+            ),
+        )
+    return item
+
+
+def write_item(item: Item, target: Path) -> None:
+    """Write an item as JSON; it appears under its name when it is complete."""
+    text = json.dumps(
+        item.to_dict(include_self_link=False, transform_hrefs=False),
+        indent=2,
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_text(text + "\n", "utf-8")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _times(acquired: datetime | tuple[datetime, datetime] | None, made: datetime) -> dict[str, Any]:
+    times = {
+        "created": _moment(made),
+        "updated": _moment(made),
+        "geocamss:datetime_source": "processing" if acquired is None else "scene",
+    }
+    if isinstance(acquired, tuple):
+        times["start_datetime"], times["end_datetime"] = (_moment(moment) for moment in acquired)
+    return times
+
+
+def _moment(moment: datetime) -> str:
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return aware.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _projection(crs: CRS | None, transform: Affine, shape: tuple[int, int]) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "proj:code": None,
+        "proj:shape": [int(size) for size in shape],
+        "proj:transform": [float(value) for value in tuple(transform)[:6]],
+    }
+    if crs is not None:
+        authority = crs.to_authority()
+        if authority:
+            fields["proj:code"] = ":".join(authority)
+        else:
+            fields["proj:wkt2"] = pyproj.CRS.from_wkt(crs.to_wkt()).to_wkt()
+    return fields
+
+
+def _resolution(crs: CRS | None, transform: Affine) -> dict[str, float]:
+    """Pixel size in meters, where that has a meaning."""
+    if crs is None or not crs.is_projected:
+        return {}
+    meters = math.sqrt(abs(transform.determinant)) * float(crs.linear_units_factor[1])
+    return {"spatial_resolution": meters}
+
+
+def _classes(scheme: ClassScheme, areas: tuple[ClassArea, ...]) -> list[dict[str, Any]]:
+    """The classes, in the order of the scheme."""
+    pixels = {area.value: area.pixels for area in areas}
+    entries = []
+    taken: set[str] = set()
+    for entry in scheme:
+        name = _identifier(entry.name)
+        if not name or name in taken:
+            name = f"{name or 'class'}-{entry.value}"
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        counted = {"count": pixels[entry.value]} if entry.value in pixels else {}
+        entries.append(
+            {
+                "value": entry.value,
+                "name": name,
+                "title": entry.name,
+                "color_hint": entry.hex[1:].upper(),
+                **counted,
+            }
+        )
+    return entries
+
+
+def _identifier(name: str) -> str:
+    """A name in the letters that STAC allows for one: ``Gebäude (neu)`` is ``Gebaude-neu``."""
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^0-9A-Za-z_-]+", "-", letters).strip("-")
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold of a value."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
