@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from geocamss.simulate.canvas import BUILDING, Canvas
-from geocamss.simulate.climate import Climate
+from geocamss.simulate.canvas import BUILDING, LAND, VEGETATION, Canvas
 from geocamss.simulate.dice import Dice
-from geocamss.simulate.frame import Bools, Doubles, Floats, Frame
-from geocamss.simulate.light import Light
-from geocamss.simulate.plan import BUILT, Plan
-from geocamss.simulate.spectra import Palette
+from geocamss.simulate.fabric import FABRICS, Fabric
+from geocamss.simulate.frame import Bools, Doubles, Ints
+from geocamss.simulate.place import Place
+from geocamss.simulate.site import Part, Pose, Site, find_site
 
 __all__ = ["Building", "paint_buildings"]
 
-Part = tuple[float, float, float, float]
-"""A rectangle of a building: center u and v, half length and half depth, in meters."""
+_SIDEWALK = 5.5
+"""From the middle of a minor street to where a lot may be built on, in meters."""
+
+_LONGEST_SHADOW = 70.0
+"""In meters at true size."""
 
 
 @dataclass(frozen=True)
 class Building:
-    """A building: rectangles in coordinates (u, v) of its own, u along its street."""
+    """A building, in coordinates (u, v) of its own, u along its street."""
 
-    x: float
-    y: float
-    """Its middle on the ground, in meters."""
-
-    cos: float
-    sin: float
-    """Ground direction of u."""
-
+    pose: Pose
     parts: tuple[Part, ...]
     height: float
-    """In meters."""
+    """In meters at true size."""
 
     roof: str
     """gable, hip or flat."""
@@ -42,223 +38,196 @@ class Building:
     cover: int
     """Palette row of the roof."""
 
+    gap: float
+    """Least distance to anything else that stands there, in meters."""
+
+    street: float
+    """Where along v its street runs, in meters; 0 = there is none."""
+
     @property
     def reach(self) -> float:
         """Radius around the middle that holds it, in meters."""
         return max((abs(u) + a) + (abs(v) + b) for u, v, a, b in self.parts)
 
+    def shrunk(self, factor: float) -> Building:
+        """The same building, smaller."""
+        parts = tuple((u * factor, v * factor, a * factor, b * factor) for u, v, a, b in self.parts)
+        return replace(self, parts=parts)
+
 
 @dataclass(frozen=True)
-class _Site:
-    """The pixels around a building, and where they lie in its coordinates."""
+class _Built:
+    """A building that found room, and its pixels."""
 
-    window: tuple[slice, slice]
-    u: Doubles
-    v: Doubles
+    building: Building
+    site: Site
+    mask: Bools
 
 
-def paint_buildings(
-    seed: int,
-    canvas: Canvas,
-    palette: Palette,
-    climate: Climate,
-    plan: Plan,
-    light: Light,
-    taken: Bools,
-) -> int:
-    """Build on the lots of homes and works, wherever nothing is in the way.
+def paint_buildings(place: Place, canvas: Canvas, taken: Bools) -> list[Building]:
+    """Build on the lots of built quarters, wherever nothing is in the way.
 
     Args:
-        taken: (height, width), True = roads and water; buildings are added to it.
+        place: Where.
+        canvas: What to paint on.
+        taken: (height, width), True = nothing may be built there; buildings are added to it.
 
     Returns:
-        How many were built within the frame.
+        The buildings that show.
     """
-    dice = Dice(seed, "buildings")
-    covers = {
-        use: _roofs(dice, palette, climate.roofs if use == "homes" else climate.sheds)
-        for use in BUILT
-    }
-    built: list[tuple[Building, tuple[slice, slice], Bools]] = []
-    for quarter, use in enumerate(plan.quarters.use):
-        if use not in BUILT or not plan.quarters.shown[quarter]:
-            continue
-        for attempts in _draw(dice, canvas.frame, climate, plan, quarter, covers[use]):
-            for building in attempts:
-                site = _site(canvas.frame, building, building.reach + 2 * canvas.frame.unit)
-                if site is None or _blocked(site, building, taken, canvas.frame.unit):
-                    continue
-                mask = _inside(site, building.parts)
-                taken[site.window] |= mask
-                built.append((building, site.window, mask))
-                break
-    for building, _, _ in built:
-        _cast(canvas, building, light)
-    for building, window, mask in built:
-        _roof(dice, canvas, palette, building, window, mask, light)
-    return len(built)
-
-
-def _roofs(dice: Dice, palette: Palette, weights: object) -> list[int]:
-    assert isinstance(weights, dict)  # noqa: S101
-    names = dice.picks(list(weights), 10, list(weights.values()))
-    return [palette.add(name, spread=0.2) for name in names]
+    dice = place.dice("buildings")
+    houses = canvas.palette.variants(place.climate.roofs, 12, spread=0.22)
+    sheds = canvas.palette.variants(place.climate.sheds, 8, spread=0.2)
+    drives = canvas.palette.variants({"concrete": 2, "gravel": 2}, 4, spread=0.2)
+    built: list[_Built] = []
+    for quarter, use in enumerate(place.plan.quarters.use):
+        if use in FABRICS and place.plan.quarters.shown[quarter]:
+            covers = sheds if FABRICS[use].large else houses
+            for building in _draw(place, dice, quarter, FABRICS[use], covers):
+                found = _find_room(place, building, taken)
+                if found is not None:
+                    built.append(found)
+    # All shadows fall before any roof is painted: roofs are lit.
+    for one in built:
+        _paint_drive(place, canvas, one.building, dice.pick(drives))
+    for one in built:
+        _cast_shadow(place, canvas, one.building)
+    for one in built:
+        _paint_roof(place, dice, canvas, one)
+    return [one.building for one in built]
 
 
 def _draw(
-    dice: Dice, frame: Frame, climate: Climate, plan: Plan, quarter: int, covers: list[int]
-) -> list[list[Building]]:
-    """For each lot, the buildings to try on it, in turn."""
-    quarters, unit = plan.quarters, frame.unit
-    p0, p1, q0, q1 = plan.bounds(quarter)
-    turned, works = bool(quarters.turned[quarter]), quarters.use[quarter] == "works"
-    wide, long = (q1 - q0, p1 - p0) if turned else (p1 - p0, q1 - q0)
-    rows, first = int(quarters.rows[quarter]), int(quarters.row_base[quarter])
-    lots = int(plan.row_lots[first])
-    depth, front = wide / rows, long / lots
-    row, lot = (a.ravel() for a in np.meshgrid(np.arange(rows), np.arange(lots), indexing="ij"))
-    count = rows * lots
-    length = np.minimum(dice.uniforms(9, 17, count) * unit, front - 3 * unit)
-    deep = np.minimum(dice.uniforms(7.5, 12, count) * unit, depth - 9 * unit)
-    if works:
-        length = front * dice.uniforms(0.55, 0.85, count)
-        deep = (depth - 9 * unit) * dice.uniforms(0.45, 0.9, count)
-    setback = 6.5 * unit + dice.uniforms(0, 5, count) * unit + deep / 2
-    across = np.where(row % 2 == 0, row * depth + setback, (row + 1) * depth - setback)
-    along = (lot + 0.5) * front + dice.uniforms(-0.08, 0.08, count) * front
-    p, q = (p0 + along, q0 + across) if turned else (p0 + across, q0 + along)
-    x, y = plan.axes.to_ground(p, q)
-    east, south = plan.axes.heading(p, q)
-    if turned:
-        east, south = south, -east
-    vacant = 0.12 if not works else 0.2
-    tall = works and dice.chance(0.3)
-    result = []
+    place: Place, dice: Dice, quarter: int, fabric: Fabric, covers: list[int]
+) -> Iterator[Building]:
+    """One building a lot, but for the vacant ones."""
+    plan, unit = place.plan, place.unit
+    rows, first = int(plan.quarters.rows[quarter]), int(plan.quarters.row_base[quarter])
+    lots = plan.row_lots[first : first + rows]
+    row = np.repeat(np.arange(rows), lots)
+    lot = np.concatenate([np.arange(count) for count in lots])
+    wide, long = plan.extent(quarter)
+    rank, outward = _ranks(row, fabric.ranks)
+    depth, count = wide / rows, len(row)
+    front = long / lots[row] * ((row + 0.5) / rows if plan.quarters.circus[quarter] else 1.0)
+    walk = np.where(rank == 0, _SIDEWALK * unit, 0.5 * unit)
+    length = front * dice.uniforms(*fabric.length, count)
+    deep = (depth - walk) * dice.uniforms(*fabric.deep, count)
+    setback = dice.uniforms(*fabric.setback, count) * unit
+    setback = np.minimum(setback, np.maximum(depth - walk - deep, 0))
+    middle = walk + setback + deep / 2
+    across = np.where(outward, (row + 1) * depth - middle, row * depth + middle)
+    off = dice.uniforms(-0.5, 0.5, count) * np.maximum(0, 0.8 * (front - length))
+    along = (lot + 0.5 + off / front) * (long / lots[row])
+    poses, sides = _poses(place, quarter, across, along)
+    street = np.where(rank == 0, middle, 0) * np.where(outward, sides, -sides)
+    pitched = min(1.0, fabric.pitched * place.climate.pitched)
+    tallest = dice.uniform(*fabric.height)
     for k in range(count):
-        building = _shape(
-            dice,
-            (float(x[k]), float(y[k])),
-            (float(east[k]), float(south[k])),
-            (float(length[k]) / 2, float(deep[k]) / 2),
-            climate.gable if not works else 0.15,
-            dice.pick(covers),
-            dice.uniform(10, 40) if tall else dice.uniform(5, 12) if works else dice.uniform(3, 8),
-        )
-        if not dice.chance(vacant) and min(length[k], deep[k]) > 4 * unit:
-            result.append([building, _shrunk(building)])
-    return result
+        parts = _shape(dice, float(length[k]) / 2, float(deep[k]) / 2, fabric.wing)
+        roof = dice.pick(("gable", "hip")) if dice.chance(pitched) else "flat"
+        cover, height = dice.pick(covers), tallest * dice.uniform(0.75, 1.25)
+        hollow = plan.quarters.circus[quarter] and row[k] < fabric.ranks
+        if dice.chance(fabric.vacant) or min(length[k], deep[k]) < 3.5 * unit or hollow:
+            continue
+        yield Building(poses[k], parts, height, roof, cover, fabric.gap * unit, float(street[k]))
 
 
-def _shape(
-    dice: Dice,
-    at: tuple[float, float],
-    direction: tuple[float, float],
-    half: tuple[float, float],
-    gable: float,
-    cover: int,
-    height: float,
-) -> Building:
-    a, b = half
-    parts: tuple[Part, ...] = ((0.0, 0.0, a, b),)
-    if dice.chance(0.45):
-        side, end = dice.pick((-1, 1)), dice.pick((-1, 1))
-        wing, body = dice.uniform(0.3, 0.5) * a, dice.uniform(0.5, 0.7) * b
-        parts = (
-            (0.0, side * (b - body), a, body),
-            (end * (a - wing), 0.0, wing, b),
-        )
-    roof = dice.pick(("gable", "hip")) if dice.chance(gable) else "flat"
-    return Building(*at, *direction, parts, height, roof, cover)
+def _ranks(row: Ints, ranks: int) -> tuple[Ints, Bools]:
+    """How many rows stand between a row and its street, and whether that is farther out."""
+    place = row % (2 * ranks)
+    outward: Bools = place >= ranks
+    return np.where(outward, 2 * ranks - 1 - place, place), outward
 
 
-def _shrunk(building: Building) -> Building:
-    parts = tuple((0.7 * u, 0.7 * v, 0.7 * a, 0.7 * b) for u, v, a, b in building.parts)
-    return Building(
-        building.x,
-        building.y,
-        building.cos,
-        building.sin,
-        parts,
-        building.height,
-        building.roof,
-        building.cover,
-    )
+def _poses(
+    place: Place, quarter: int, across: Doubles, along: Doubles
+) -> tuple[list[Pose], Doubles]:
+    """Poses with u along the rows, and the sign of v toward growing ``across``."""
+    x, y = place.plan.locate(quarter, across, along)
+    x_on, y_on = place.plan.locate(quarter, across, along + 1.0)
+    x_out, y_out = place.plan.locate(quarter, across + 1.0, along)
+    length = np.sqrt((x_on - x) ** 2 + (y_on - y) ** 2)
+    cos, sin = (x_on - x) / length, (y_on - y) / length
+    side = np.sign((y_out - y) * cos - (x_out - x) * sin)
+    poses = [
+        Pose(*values)
+        for values in zip(x.tolist(), y.tolist(), cos.tolist(), sin.tolist(), strict=True)
+    ]
+    return poses, side
 
 
-def _site(frame: Frame, building: Building, reach: float) -> _Site | None:
-    rows, columns = frame.window(building.x, building.y, reach)
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        return None
-    x, y = frame.x[:, columns] - building.x, frame.y[rows] - building.y
-    u = x * building.cos + y * building.sin
-    v = y * building.cos - x * building.sin
-    return _Site((rows, columns), u, v)
+def _shape(dice: Dice, a: float, b: float, wing: float) -> tuple[Part, ...]:
+    side, end = dice.pick((-1, 1)), dice.pick((-1, 1))
+    arm, body = dice.uniform(0.3, 0.5) * a, dice.uniform(0.5, 0.7) * b
+    if not dice.chance(wing):
+        return ((0.0, 0.0, a, b),)
+    return ((0.0, side * (b - body), a, body), (end * (a - arm), 0.0, arm, b))
 
 
-def _inside(site: _Site, parts: tuple[Part, ...], margin: float = 0.0) -> Bools:
-    result: Bools = np.zeros(site.u.shape, dtype=np.bool_)
-    for u, v, a, b in parts:
-        result |= (np.abs(site.u - u) <= a + margin) & (np.abs(site.v - v) <= b + margin)
-    return result
+def _find_room(place: Place, building: Building, taken: Bools) -> _Built | None:
+    """Try the building, then a smaller one."""
+    for attempt in (building, building.shrunk(0.75)):
+        site = find_site(place.frame, attempt.pose, attempt.reach + 2 * place.unit)
+        if site is None:
+            return None
+        if not (taken[site.window] & site.inside(attempt.parts, attempt.gap)).any():
+            mask = site.inside(attempt.parts)
+            taken[site.window] |= mask
+            return _Built(attempt, site, mask)
+    return None
 
 
-def _blocked(site: _Site, building: Building, taken: Bools, unit: float) -> bool:
-    return bool((taken[site.window] & _inside(site, building.parts, 1.2 * unit)).any())
-
-
-def _cast(canvas: Canvas, building: Building, light: Light) -> None:
-    """Darken the ground behind a building: its footprint, swept away from the sun."""
-    length = min(building.height * light.reach, 70.0) * canvas.frame.unit
-    site = _site(canvas.frame, building, building.reach + length)
+def _paint_drive(place: Place, canvas: Canvas, building: Building, cover: int) -> None:
+    """A paved way from the house to its street, where there is a lawn to cross."""
+    if not building.street:
+        return
+    a, side = building.parts[0][2], 1 if building.street > 0 else -1
+    half = 1.6 * place.unit
+    near, far = building.parts[-1][3] * side, building.street - 2 * side * place.unit
+    if (far - near) * side <= 0 or a < 2 * half:
+        return
+    part = (a - half - 0.5 * place.unit, (near + far) / 2, half, abs(far - near) / 2)
+    site = find_site(place.frame, building.pose, abs(far) + a)
     if site is None:
         return
-    du = -length * (light.x * building.cos + light.y * building.sin)
-    dv = -length * (light.y * building.cos - light.x * building.sin)
-    shadow = canvas.shadow[site.window]
-    for u, v, a, b in building.parts:
-        # A point is in shadow if some t of [0, 1] puts it, moved back by t, inside the rectangle.
-        low_u, high_u = _slab(site.u - u, a, du)
-        low_v, high_v = _slab(site.v - v, b, dv)
-        low = np.maximum(np.maximum(low_u, low_v), 0)
-        high = np.minimum(np.minimum(high_u, high_v), 1)
-        shadow[low <= high] = 1
+    window = site.window
+    lawn = site.inside((part,)) & (canvas.classes[window] == VEGETATION)
+    canvas.classes[window][lawn] = LAND
+    canvas.cover[window][lawn] = cover
+    canvas.share[window][lawn] = 0
 
 
-def _slab(offset: Doubles, half: float, step: float) -> tuple[Doubles, Doubles]:
-    step = step if abs(step) > 1e-9 else 1e-9
-    ends = (offset - half) / step, (offset + half) / step
-    return np.minimum(*ends), np.maximum(*ends)
+def _cast_shadow(place: Place, canvas: Canvas, building: Building) -> None:
+    """Darken the ground behind a building: its footprint, swept away from the sun."""
+    light = place.light
+    length = min(building.height * light.reach, _LONGEST_SHADOW) * place.unit
+    site = find_site(place.frame, building.pose, building.reach + length)
+    if site is not None:
+        u, v = building.pose.turn(-light.x * length, -light.y * length)
+        canvas.shadow[site.window][site.swept(building.parts, (u, v))] = 1
 
 
-def _roof(
-    dice: Dice,
-    canvas: Canvas,
-    palette: Palette,
-    building: Building,
-    window: tuple[slice, slice],
-    mask: Bools,
-    light: Light,
-) -> None:
-    site = _site(canvas.frame, building, building.reach + 2 * canvas.frame.unit)
-    assert site is not None  # noqa: S101
+def _paint_roof(place: Place, dice: Dice, canvas: Canvas, built: _Built) -> None:
+    building, site, mask = built.building, built.site, built.mask
+    sun = building.pose.turn(place.light.x, place.light.y)
     gain = np.ones(mask.shape)
-    sun_u = light.x * building.cos + light.y * building.sin
-    sun_v = light.y * building.cos - light.x * building.sin
     for part in building.parts:
-        own = _inside(site, (part,))
+        own = site.inside((part,))
         if building.roof == "flat":
-            gain[own] = _flat(dice, canvas.frame, site, part, (sun_u, sun_v))[own]
+            gain[own] = _flat(dice, place.unit, site, part, sun)[own]
         else:
-            gain[own] = _pitched(site, part, (sun_u, sun_v), hip=building.roof == "hip")[own]
+            gain[own] = _pitched(site, part, sun, hip=building.roof == "hip")[own]
+    window = site.window
     canvas.classes[window][mask] = BUILDING
     canvas.cover[window][mask] = building.cover
     canvas.share[window][mask] = 0
     canvas.shadow[window][mask] = 0
-    canvas.gain[window][mask] = gain[mask]
+    canvas.gain[window][mask] = gain[mask] * dice.uniform(0.92, 1.08)
 
 
-def _pitched(site: _Site, part: Part, sun: tuple[float, float], *, hip: bool) -> Doubles:
-    """Brightness of the slopes: lit where they face the sun; a bright ridge between."""
+def _pitched(site: Site, part: Part, sun: tuple[float, float], *, hip: bool) -> Doubles:
+    """Brightness of the slopes: lit where they face the sun."""
     u, v = site.u - part[0], site.v - part[1]
     (a, b), (sun_u, sun_v) = part[2:], sun
     if b > a:
@@ -270,18 +239,17 @@ def _pitched(site: _Site, part: Part, sun: tuple[float, float], *, hip: bool) ->
     return gain
 
 
-def _flat(dice: Dice, frame: Frame, site: _Site, part: Part, sun: tuple[float, float]) -> Doubles:
-    """A parapet, shaded on the sunward side, and a few boxes on the roof."""
+def _flat(dice: Dice, unit: float, site: Site, part: Part, sun: tuple[float, float]) -> Doubles:
+    """A parapet, shaded toward the sun, and boxes on the roof with shadows of their own."""
     u, v = site.u - part[0], site.v - part[1]
     a, b = part[2:]
-    rim = np.minimum(a - np.abs(u), b - np.abs(v)) < 0.5 * frame.unit
+    rim = np.minimum(a - np.abs(u), b - np.abs(v)) < 0.5 * unit
     sunward = np.where(np.abs(u) / a > np.abs(v) / b, np.sign(u) * sun[0], np.sign(v) * sun[1])
     gain = np.where(rim, 1 - 0.25 * sunward, 1.0)
-    for _ in range(min(8, int(a * b / 30) + 1)):
-        bu, bv = dice.uniform(-0.7, 0.7) * a, dice.uniform(-0.7, 0.7) * b
-        size = dice.uniform(0.5, 1.4) * frame.unit
-        box = (np.abs(u - bu) < size) & (np.abs(v - bv) < size)
-        behind = (np.abs(u - bu + sun[0] * size) < size) & (np.abs(v - bv + sun[1] * size) < size)
-        gain = np.where(behind, 0.55, gain)
-        gain = np.where(box, dice.uniform(0.8, 1.25), gain)
+    for _ in range(min(7, int(a * b / (30 * unit * unit)) + 1)):
+        size, tone = dice.uniform(0.5, 1.5) * unit, dice.uniform(0.75, 1.25)
+        box = (dice.uniform(-0.7, 0.7) * a, dice.uniform(-0.7, 0.7) * b, size, size)
+        behind = (box[0] - sun[0] * size + part[0], box[1] - sun[1] * size + part[1], size, size)
+        gain[site.inside((behind,))] = 0.6
+        gain[site.inside(((box[0] + part[0], box[1] + part[1], size, size),))] = tone
     return gain

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from geocamss.simulate.frame import Bools, Frame
+from geocamss.simulate.spectra import Palette
 
 __all__ = ["BUILDING", "LAND", "ROAD", "VEGETATION", "WATER", "Canvas"]
 
@@ -14,9 +15,10 @@ LAND, WATER, BUILDING, VEGETATION, ROAD = range(5)
 class Canvas:
     """Arrays (height, width) that the painters fill, ground first, things on it later."""
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, palette: Palette) -> None:
         shape = (frame.height, frame.width)
-        self.frame = frame
+        self.palette = palette
+        """The materials used."""
         self.classes = np.zeros(shape, dtype=np.uint8)
         """What stands there: the truth."""
         self.cover = np.zeros(shape, dtype=np.uint16)

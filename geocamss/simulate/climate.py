@@ -47,14 +47,26 @@ class Climate:
     yards: Weights
     """What a house stands on: lawn, earth or paved."""
 
-    wild: Weights
-    """Land without houses: woods, field, park, bare, scrub."""
+    town: Weights
+    """Uses of built quarters: names of fabrics."""
 
-    gable: float
+    wild: Weights
+    """Uses of the others: woods, field, park, bare, scrub."""
+
+    pitched: float
     """Share of houses with a pitched roof."""
 
     trees: float
     """Trees a house lot."""
+
+    earthen: float
+    """Chance that minor streets are of earth."""
+
+    circus: float
+    """Chance that a built quarter is laid out around a middle."""
+
+    reeds: float
+    """Chance that plants grow on the shores."""
 
     built: tuple[float, float]
     """Least and largest share of the land that is built on."""
@@ -81,9 +93,13 @@ CLIMATES: dict[str, Climate] = {
             sheds={"white roof": 3, "metal": 2, "gravel roof": 2, "blue metal": 1, "concrete": 1},
             waters={"black water": 3, "green water": 3, "clear water": 2},
             yards={"lawn": 2, "earth": 5, "paved": 4},
+            town={"villas": 6, "suburb": 2, "works": 2, "towers": 2, "huts": 1},
             wild={"bare": 6, "park": 3, "scrub": 2, "woods": 1},
-            gable=0.15,
+            pitched=0.15,
             trees=0.9,
+            earthen=0.15,
+            circus=0.25,
+            reeds=0.1,
             built=(0.35, 0.7),
         ),
         Climate(
@@ -98,9 +114,13 @@ CLIMATES: dict[str, Climate] = {
             sheds={"metal": 3, "gravel roof": 3, "bitumen": 2, "white roof": 2, "blue metal": 1},
             waters={"black water": 2, "green water": 2, "turbid water": 2, "clear water": 2},
             yards={"lawn": 7, "earth": 1, "paved": 2},
+            town={"suburb": 6, "terraces": 2, "villas": 1, "works": 2, "towers": 0.6},
             wild={"woods": 3, "field": 5, "park": 1, "bare": 1},
-            gable=0.8,
+            pitched=0.8,
             trees=1.4,
+            earthen=0.05,
+            circus=0.04,
+            reeds=0.6,
             built=(0.3, 0.6),
         ),
         Climate(
@@ -115,9 +135,13 @@ CLIMATES: dict[str, Climate] = {
             sheds={"metal": 3, "white roof": 3, "gravel roof": 2, "rusty metal": 1},
             waters={"clear water": 3, "green water": 2, "turbid water": 1},
             yards={"lawn": 2, "earth": 5, "paved": 3},
+            town={"suburb": 3, "villas": 3, "terraces": 2, "works": 2, "towers": 1, "huts": 1},
             wild={"field": 4, "scrub": 3, "bare": 3, "woods": 2, "park": 1},
-            gable=0.55,
+            pitched=0.55,
             trees=1.0,
+            earthen=0.25,
+            circus=0.1,
+            reeds=0.3,
             built=(0.3, 0.65),
         ),
         Climate(
@@ -140,9 +164,13 @@ CLIMATES: dict[str, Climate] = {
             sheds={"metal": 4, "blue metal": 2, "rusty metal": 2, "white roof": 1},
             waters={"turbid water": 4, "green water": 2, "black water": 1},
             yards={"lawn": 4, "earth": 5, "paved": 1},
+            town={"suburb": 5, "huts": 3, "villas": 2, "works": 1.5, "towers": 0.5},
             wild={"woods": 4, "field": 4, "bare": 1, "park": 1, "scrub": 1},
-            gable=0.75,
+            pitched=0.75,
             trees=2.0,
+            earthen=0.5,
+            circus=0.03,
+            reeds=0.5,
             built=(0.3, 0.65),
         ),
     )

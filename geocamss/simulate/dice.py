@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
+
+from geocamss.simulate.frame import Doubles, Floats, Ints
 
 __all__ = ["Dice"]
 
@@ -30,7 +31,7 @@ class Dice:
         """One number in [low, high)."""
         return float(low + (high - low) * self._random.random())
 
-    def uniforms(self, low: float, high: float, size: int) -> npt.NDArray[np.float64]:
+    def uniforms(self, low: float, high: float, size: int) -> Doubles:
         """Numbers in [low, high), float64 (size,)."""
         return low + (high - low) * self._random.random(size)
 
@@ -55,16 +56,17 @@ class Dice:
         even = [1.0] * len(options) if weights is None else weights
         return [options[k] for k in self._indices(even, size)]
 
-    def _indices(self, weights: Sequence[float], size: int) -> npt.NDArray[np.intp]:
+    def _indices(self, weights: Sequence[float], size: int) -> Ints:
         edges = np.cumsum(np.asarray(weights, dtype=np.float64))
         drawn = self._random.random(size) * edges[-1]
-        return np.minimum(np.searchsorted(edges, drawn, side="right"), len(edges) - 1)
+        found: Ints = np.minimum(np.searchsorted(edges, drawn, side="right"), len(edges) - 1)
+        return found
 
-    def lattice(self, rows: int, columns: int) -> npt.NDArray[np.float32]:
+    def lattice(self, rows: int, columns: int) -> Floats:
         """Numbers in [-1, 1), float32 (rows, columns)."""
         return self._random.random((rows, columns)).astype(np.float32) * np.float32(2) - 1
 
-    def bells(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    def bells(self, shape: tuple[int, ...]) -> Floats:
         """Bell-shaped numbers of mean 0 and standard deviation 1, float32.
 
         The sum of four random bytes: near a normal distribution, bounded, and exact everywhere.
@@ -74,7 +76,5 @@ class Dice:
         pairs = (raw & np.uint32(0x00FF00FF)) + ((raw >> np.uint32(8)) & np.uint32(0x00FF00FF))
         total = (pairs & np.uint32(0xFFFF)) + (pairs >> np.uint32(16))
         # Four bytes have mean 510 and standard deviation sqrt(4 * (256**2 - 1) / 12).
-        bells: npt.NDArray[np.float32] = (total.astype(np.float32) - np.float32(510)) * np.float32(
-            1 / 147.8017
-        )
+        bells: Floats = (total.astype(np.float32) - np.float32(510)) * np.float32(1 / 147.8017)
         return bells.reshape(shape)

@@ -55,12 +55,18 @@ class Frame:
     @cached_property
     def x(self) -> Doubles:
         """Pixel centers eastward, in meters, (1, width)."""
-        return ((np.arange(self.width) + 0.5) * self.gsd)[None, :]
+        return _centers(self.width, self.gsd)[None, :]
 
     @cached_property
     def y(self) -> Doubles:
         """Pixel centers southward, in meters, (height, 1)."""
-        return ((np.arange(self.height) + 0.5) * self.gsd)[:, None]
+        return _centers(self.height, self.gsd)[:, None]
+
+    def pixels(self, x: Doubles, y: Doubles) -> tuple[Ints, Ints]:
+        """Rows and columns of ground points inside the frame."""
+        row = np.minimum((y / self.gsd).astype(np.intp), self.height - 1)
+        column = np.minimum((x / self.gsd).astype(np.intp), self.width - 1)
+        return row, column
 
     def window(self, x: float, y: float, reach: float) -> tuple[slice, slice]:
         """Rows and columns whose centers lie within a reach of a point, clipped to the frame."""
@@ -70,3 +76,7 @@ class Frame:
             slice(max(0, int(np.ceil(top))), max(0, min(self.height, int(np.floor(bottom)) + 1))),
             slice(max(0, int(np.ceil(left))), max(0, min(self.width, int(np.floor(right)) + 1))),
         )
+
+
+def _centers(count: int, gsd: float) -> Doubles:
+    return (np.arange(count, dtype=np.float64) + 0.5) * gsd

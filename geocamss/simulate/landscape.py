@@ -9,15 +9,23 @@ import numpy as np
 
 from geocamss.classes import NODATA, Class, ClassScheme
 from geocamss.errors import BandError, GridError, InputError
-from geocamss.simulate import buildings, ground, roads, sensor, water, woods
-from geocamss.simulate.canvas import BUILDING, ROAD, WATER, Canvas
-from geocamss.simulate.climate import CLIMATES
+from geocamss.simulate import sensor
+from geocamss.simulate.buildings import paint_buildings
+from geocamss.simulate.canvas import Canvas
+from geocamss.simulate.climate import CLIMATES, Climate
 from geocamss.simulate.dice import Dice
 from geocamss.simulate.frame import Bools, Bytes, Frame
+from geocamss.simulate.ground import paint_ground
 from geocamss.simulate.light import Light
+from geocamss.simulate.place import Place
 from geocamss.simulate.plan import make_plan
+from geocamss.simulate.roads import paint_roads
 from geocamss.simulate.spectra import BANDS, Palette
 from geocamss.simulate.survey import make_survey
+from geocamss.simulate.traffic import paint_traffic
+from geocamss.simulate.trees import paint_trees
+from geocamss.simulate.water import paint_water
+from geocamss.simulate.woods import paint_woods
 
 __all__ = ["DEMO_SEED", "MAX_PIXELS", "SCHEME", "TRAINING_SEEDS", "Landscape", "landscape"]
 
@@ -40,6 +48,9 @@ DEMO_SEED = 1_000_003
 
 MIN_SIDE = 16
 """No landscape is narrower, in pixels."""
+
+MIN_GSD, MAX_GSD = 0.05, 1000.0
+"""Meters."""
 
 MAX_PIXELS = 2**26
 """No landscape has more pixels: painting takes some 150 bytes a pixel."""
@@ -99,23 +110,15 @@ def landscape(
         GridError: The size or the GSD is out of range.
         InputError: The seed or the climate is out of range.
     """
-    _check(seed, height, width, gsd, bands, climate)
+    _check_size(height, width, gsd)
+    _check_bands(bands)
     frame = Frame(height, width, gsd)
-    names = tuple(climate for climate in CLIMATES)
-    kind = CLIMATES[climate or Dice(seed, "climate").pick(names, (3, 3, 2, 2))]
-    palette = Palette(Dice(seed, "palette"))
-    light = Light.draw(seed)
+    kind = _climate(seed, climate)
     plan = make_plan(seed, frame, kind)
     survey = make_survey(frame, plan)
-    canvas = Canvas(frame)
-    ground.paint_ground(seed, canvas, palette, kind, plan, survey)
-    flood = water.paint_water(seed, canvas, palette, kind, plan, survey)
-    woods.paint_woods(seed, canvas, palette, kind, plan, survey, light, ~flood.near)
-    taken = roads.paint_roads(seed, canvas, palette, kind, plan, survey, flood) | flood.near
-    buildings.paint_buildings(seed, canvas, palette, kind, plan, light, taken)
-    free = (canvas.classes != WATER) & (canvas.classes != BUILDING) & (canvas.classes != ROAD)
-    woods.paint_trees(seed, canvas, palette, kind, plan, survey, light, free)
-    image = _observe(seed, canvas, palette, light, tuple(bands))
+    place = Place(seed, frame, kind, Light.draw(seed), plan, survey)
+    canvas = _paint(place)
+    image = _observe(place, canvas, tuple(bands))
     valid = _valid(seed, frame) if nodata_corners else np.ones((height, width), dtype=np.bool_)
     image[:, ~valid] = 0
     return Landscape(
@@ -128,41 +131,64 @@ def landscape(
     )
 
 
-def _check(
-    seed: int, height: int, width: int, gsd: float, bands: Sequence[str], climate: str | None
-) -> None:
-    if seed < 0:
-        raise InputError(f"seed must be at least 0, got {seed}")
+def _check_size(height: int, width: int, gsd: float) -> None:
     if min(height, width) < MIN_SIDE or height * width > MAX_PIXELS:
         raise GridError(
             f"a landscape has sides of at least {MIN_SIDE} pixels and at most {MAX_PIXELS:,} "
             f"pixels in all, got {width}x{height}; paint several with different seeds"
         )
-    if not 0.05 <= gsd <= 1000:
-        raise GridError(f"gsd must be 0.05 to 1000 m, got {gsd}")
+    if not MIN_GSD <= gsd <= MAX_GSD:
+        raise GridError(f"the GSD of a landscape is {MIN_GSD} to {MAX_GSD} m, got {gsd}")
+
+
+def _check_bands(bands: Sequence[str]) -> None:
     for name in bands:
         if name not in BANDS:
             raise BandError(f"band {name!r} cannot be painted; choose from {', '.join(BANDS)}")
     if not bands or len(set(bands)) != len(bands):
         raise BandError(f"bands must be one or more different names, got {', '.join(bands)!r}")
-    if climate is not None and climate not in CLIMATES:
-        raise InputError(f"climate {climate!r} is not known; choose from {', '.join(CLIMATES)}")
 
 
-def _observe(
-    seed: int, canvas: Canvas, palette: Palette, light: Light, bands: tuple[str, ...]
-) -> np.ndarray:
-    scenes = [sensor.reflectance(canvas, palette, light, band) for band in bands]
-    # A picture is exposed for its brightest tenth: sand needs less light than woods.
-    bright = float(np.sort(scenes[0][::8, ::8], axis=None)[-max(1, scenes[0][::8, ::8].size // 4)])
-    how = sensor.Sensor.draw(seed, bright / 2)
+def _climate(seed: int, name: str | None) -> Climate:
+    if seed < 0:
+        raise InputError(f"seed must be at least 0, got {seed}")
+    if name is None:
+        return CLIMATES[Dice(seed, "climate").pick(tuple(CLIMATES), (3, 3, 2, 2))]
+    if name not in CLIMATES:
+        raise InputError(f"climate {name!r} is not known; choose from {', '.join(CLIMATES)}")
+    return CLIMATES[name]
+
+
+def _paint(place: Place) -> Canvas:
+    """Ground first, then what stands on it."""
+    canvas = Canvas(place.frame, Palette(place.dice("palette")))
+    paint_ground(place, canvas)
+    water = paint_water(place, canvas)
+    paint_woods(place, canvas, ~water.near)
+    roads = paint_roads(place, canvas, water)
+    buildings = paint_buildings(place, canvas, roads.taken | water.near)
+    paint_traffic(place, canvas, roads.surface, buildings)
+    paint_trees(place, canvas)
+    return canvas
+
+
+def _observe(place: Place, canvas: Canvas, bands: tuple[str, ...]) -> np.ndarray:
+    scenes = [sensor.reflectance(canvas, place.light, band) for band in bands]
+    how = sensor.Sensor.draw(place.seed, _brightness(place, canvas))
     seen = [
-        sensor.observe(seed, canvas.frame, how, band, scene)
+        sensor.observe(place.seed, place.frame, how, band, scene)
         for band, scene in zip(bands, scenes, strict=True)
     ]
     if bands == sensor.RGB:
         return sensor.to_picture(how, seen)
     return sensor.to_stored(seen)
+
+
+def _brightness(place: Place, canvas: Canvas) -> float:
+    """Reflectance below which nine tenths of the ground are: sand needs less light than woods."""
+    step = max(1, round(2 / place.frame.gsd))
+    green = np.sort(sensor.reflectance(canvas, place.light, "green")[::step, ::step], axis=None)
+    return float(green[int(0.9 * len(green))])
 
 
 def _valid(seed: int, frame: Frame) -> Bools:

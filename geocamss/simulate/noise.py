@@ -27,6 +27,7 @@ def fractal(
     frame: Frame,
     longest: float,
     shortest: float = 0.0,
+    *,
     roughness: float = 0.5,
 ) -> Floats:
     """Fractal noise: random lattices, each half as wide as the last, added up.
@@ -87,6 +88,6 @@ def _sample(field: Floats, rows: Doubles, columns: Doubles) -> Floats:
     left = np.clip(np.floor(columns).astype(np.intp), 0, field.shape[1] - 2)
     down = (rows - top).astype(np.float32)[:, None]
     right = (columns - left).astype(np.float32)[None, :]
-    lines = field[top] * (1 - down) + field[top + 1] * down
+    lines: Floats = field[top] * (1 - down) + field[top + 1] * down
     result: Floats = lines[:, left] * (1 - right) + lines[:, left + 1] * right
     return result

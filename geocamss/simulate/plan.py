@@ -1,8 +1,8 @@
 """Plan: main roads, the quarters between them, and the lots of each quarter.
 
-A plan has coordinates of its own, (p, q): the ground's, turned and gently bent. Main roads run
-where p or q is constant, so they bend and cross as the coordinates do; quarters are rectangles in
-(p, q), and so are lots. Every pixel finds its quarter and lot by arithmetic, not by search.
+Main roads run where a plan coordinate is constant, so they bend and cross as the coordinates do.
+Quarters are rectangles in plan coordinates. Within a quarter, lots stand in rows: straight ones,
+or rings around the quarter's middle. So every pixel finds its quarter and lot by arithmetic.
 """
 
 from __future__ import annotations
@@ -12,55 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geocamss.simulate.axes import Axes
 from geocamss.simulate.climate import Climate
 from geocamss.simulate.dice import Dice
+from geocamss.simulate.fabric import FABRICS
 from geocamss.simulate.frame import Bools, Doubles, Frame, Ints
-from geocamss.simulate.noise import wave
 
-__all__ = ["BUILT", "Axes", "Lines", "Plan", "Quarters", "make_plan"]
-
-BUILT = ("homes", "works")
-"""Uses of a quarter that put buildings on it."""
+__all__ = ["Lines", "Plan", "Quarters", "make_plan"]
 
 _PROBES = 48
 """Points a side at which the ground is probed for the quarters that show."""
 
-
-@dataclass(frozen=True)
-class Axes:
-    """The plan's coordinates: a turn, then two bends along each axis."""
-
-    angle: float
-    """Turn, in radians."""
-
-    bends: tuple[tuple[float, float, float], ...]
-    """Amplitude in meters, wavelength in meters and phase of four waves: two of p, two of q."""
-
-    def to_plan(self, x: Doubles, y: Doubles) -> tuple[Doubles, Doubles]:
-        """Plan coordinates of ground points, in meters."""
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
-        u, v = cos * x + sin * y, cos * y - sin * x
-        return u + self._bend(0, v, u), v + self._bend(2, u, v)
-
-    def to_ground(self, p: Doubles, q: Doubles) -> tuple[Doubles, Doubles]:
-        """Ground points of plan coordinates, by fixed-point iteration, to a millimeter."""
-        u, v = p, q
-        for _ in range(20):  # each round shrinks the error at least by half
-            u, v = p - self._bend(0, v, u), q - self._bend(2, u, v)
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
-        return cos * u - sin * v, sin * u + cos * v
-
-    def heading(self, p: Doubles, q: Doubles) -> tuple[Doubles, Doubles]:
-        """Unit ground vectors of growing q, for points of the plan."""
-        x0, y0 = self.to_ground(p, q - 0.5)
-        x1, y1 = self.to_ground(p, q + 0.5)
-        length = np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2)
-        return (x1 - x0) / length, (y1 - y0) / length
-
-    def _bend(self, first: int, along: Doubles, across: Doubles) -> Doubles:
-        """The two waves of one axis; the second runs aslant, so that streets are not alike."""
-        (a0, l0, f0), (a1, l1, f1) = self.bends[first : first + 2]
-        return a0 * wave(along / l0 + f0) + a1 * wave((along + 0.3 * across) / l1 + f1)
+_STREET = 6.0
+"""Width that a minor street takes from its block, in meters."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +52,7 @@ class Quarters:
     """Intervals of p and of q."""
 
     use: tuple[str, ...]
-    """homes, works, field, woods, park, bare or scrub."""
+    """A fabric, or woods, field, park, bare or scrub."""
 
     shown: Bools
     """Whether any of it lies within the frame."""
@@ -96,8 +60,11 @@ class Quarters:
     turned: Bools
     """False: streets run along q and rows are stacked along p; True: the other way."""
 
+    circus: Bools
+    """True: rows are rings around the middle, whatever ``turned`` says."""
+
     streets: Ints
-    """Minor streets that run the quarter's whole length."""
+    """Minor streets along the rows."""
 
     links: Ints
     """Minor streets that cross those."""
@@ -127,11 +94,13 @@ class Plan:
     row_base: Ints
     """Number of each row's first lot among all lots."""
 
-    lot_quarter: Ints
-    """Quarter of each lot."""
-
     roundabout: tuple[float, float]
     """Radius of the island and of the outer curb where main roads cross; (0, 0) = none."""
+
+    @property
+    def lots(self) -> int:
+        """How many there are."""
+        return int(self.row_lots.sum())
 
     def bounds(self, quarter: int) -> tuple[float, float, float, float]:
         """Least and largest p, least and largest q of a quarter, road center to road center."""
@@ -139,43 +108,53 @@ class Plan:
         p, q = self.p_lines.at, self.q_lines.at
         return float(p[i]), float(p[i + 1]), float(q[j]), float(q[j + 1])
 
+    def extent(self, quarter: int) -> tuple[float, float]:
+        """How far a quarter reaches across its rows and along them, in meters."""
+        p0, p1, q0, q1 = self.bounds(quarter)
+        if self.quarters.circus[quarter]:
+            radius = min(p1 - p0, q1 - q0) / 2
+            return radius, 2 * math.pi * radius
+        return (q1 - q0, p1 - p0) if self.quarters.turned[quarter] else (p1 - p0, q1 - q0)
+
+    def locate(self, quarter: int, across: Doubles, along: Doubles) -> tuple[Doubles, Doubles]:
+        """Ground points of a quarter's own coordinates, in meters."""
+        p0, p1, q0, q1 = self.bounds(quarter)
+        if self.quarters.circus[quarter]:
+            angle = along / self.extent(quarter)[1] * (2 * math.pi)
+            p = (p0 + p1) / 2 + across * np.cos(angle)
+            q = (q0 + q1) / 2 + across * np.sin(angle)
+            return self.axes.to_ground(p, q)
+        if self.quarters.turned[quarter]:
+            return self.axes.to_ground(p0 + along, q0 + across)
+        return self.axes.to_ground(p0 + across, q0 + along)
+
 
 def make_plan(seed: int, frame: Frame, climate: Climate) -> Plan:
     """Draw the plan of a landscape."""
     dice = Dice(seed, "plan")
     unit = frame.unit
-    axes = _axes(dice, frame)
+    axes = Axes.draw(dice, unit)
     spacing = min(max(0.42 * frame.span, 88.0), 230.0) * dice.uniform(0.85, 1.2) * unit
     highway = frame.span > 200 and dice.chance(0.35)
     p_at, q_at = _positions(dice, frame, axes, spacing)
     p_lines = _lines(dice, p_at, len(q_at) - 1, unit, highway=highway)
     q_lines = _lines(dice, q_at, len(p_at) - 1, unit, highway=False)
-    quarters, row_lots = _quarters(dice, frame, climate, axes, p_at, q_at)
-    row_base = np.concatenate([[0], np.cumsum(row_lots)[:-1]]).astype(np.intp)
-    row_quarter = np.repeat(np.arange(len(quarters.use)), quarters.rows)
+    quarters, row_lots = _Surveyor(dice, frame, climate, axes, p_at, q_at).quarters()
     island = dice.uniform(5, 12) * unit if dice.chance(0.4) and not highway else 0.0
-    curb = island + dice.uniform(6, 8) * unit if island else 0.0
     return Plan(
         axes=axes,
         p_lines=p_lines,
         q_lines=q_lines,
         quarters=quarters,
         row_lots=row_lots,
-        row_base=row_base,
-        lot_quarter=np.repeat(row_quarter, row_lots),
-        roundabout=(island, curb),
+        row_base=_starts(row_lots),
+        roundabout=(island, island + dice.uniform(6, 8) * unit if island else 0.0),
     )
 
 
-def _axes(dice: Dice, frame: Frame) -> Axes:
-    """Straight grids in a third of the landscapes, bent ones elsewhere."""
-    strength = dice.pick((0.0, 0.5, 1.0), (1, 1, 1.5))
-    bends = []
-    for share in (1.0, 0.5, 1.0, 0.5):
-        length = dice.uniform(350, 800) * share * frame.unit
-        # The slope of a wave is at most 8 amplitudes a wavelength: 0.08 to 0.16 here.
-        bends.append((strength * length * dice.uniform(0.01, 0.02), length, dice.uniform(0, 1)))
-    return Axes(angle=dice.uniform(0, math.pi), bends=tuple(bends))
+def _starts(counts: Ints) -> Ints:
+    """Where each run begins when runs of these lengths are laid end to end."""
+    return np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.intp)
 
 
 def _positions(dice: Dice, frame: Frame, axes: Axes, spacing: float) -> tuple[Doubles, Doubles]:
@@ -196,11 +175,11 @@ def _positions(dice: Dice, frame: Frame, axes: Axes, spacing: float) -> tuple[Do
 
 
 def _lines(dice: Dice, at: Doubles, intervals: int, unit: float, *, highway: bool) -> Lines:
-    half = dice.uniforms(3.6, 5.4, len(at)) * unit
+    half = dice.uniforms(3.4, 5.4, len(at)) * unit
     median = np.zeros(len(at))
     if highway:
         chosen = len(at) // 2
-        half[chosen] = dice.uniform(11, 15) * unit
+        half[chosen] = dice.uniform(10, 15) * unit
         median[chosen] = dice.uniform(1.0, 2.5) * unit
     present = dice.uniforms(0, 1, len(at) * intervals).reshape(len(at), intervals) < 0.82
     # The middle line is whole, so the others have something to be connected to.
@@ -208,74 +187,112 @@ def _lines(dice: Dice, at: Doubles, intervals: int, unit: float, *, highway: boo
     return Lines(at, half, median, present)
 
 
-def _quarters(
-    dice: Dice, frame: Frame, climate: Climate, axes: Axes, p_at: Doubles, q_at: Doubles
-) -> tuple[Quarters, Ints]:
-    shape = (len(p_at) - 1, len(q_at) - 1)
-    count = shape[0] * shape[1]
-    use, shown = _uses(dice, frame, climate, axes, p_at, q_at)
-    turned = dice.uniforms(0, 1, count) < 0.5
-    sides = np.meshgrid(np.diff(p_at), np.diff(q_at), indexing="ij")
-    across = np.where(turned, sides[1].ravel(), sides[0].ravel()) / frame.unit
-    along = np.where(turned, sides[0].ravel(), sides[1].ravel()) / frame.unit
-    streets, links, rows = (np.zeros(count, dtype=np.intp) for _ in range(3))
-    row_lots: list[int] = []
-    for k in range(count):
-        streets[k], links[k], lots = _subdivide(dice, use[k], float(across[k]), float(along[k]))
-        rows[k] = len(lots)
-        row_lots += lots
-    quarters = Quarters(
-        shape=shape,
-        use=use,
-        shown=shown,
-        turned=turned,
-        streets=streets,
-        links=links,
-        half=dice.uniforms(2.5, 3.6, count) * frame.unit,
-        rows=rows,
-        row_base=np.concatenate([[0], np.cumsum(rows)[:-1]]).astype(np.intp),
-    )
-    return quarters, np.array(row_lots, dtype=np.intp)
+@dataclass(frozen=True)
+class _Surveyor:
+    """Cuts the land between the main roads into quarters and lots."""
 
+    dice: Dice
+    frame: Frame
+    climate: Climate
+    axes: Axes
+    p_at: Doubles
+    q_at: Doubles
 
-def _subdivide(dice: Dice, use: str, across: float, along: float) -> tuple[int, int, list[int]]:
-    """Minor streets, cross streets, and lots of each row of a quarter."""
-    if use in BUILT:
-        depth = dice.uniform(17, 25) if use == "homes" else dice.uniform(34, 55)
-        frontage = dice.uniform(14, 26) if use == "homes" else dice.uniform(30, 60)
-        streets = max(0, round(across / (2 * depth + 6)) - 1)
-        links = max(0, round(along / dice.uniform(90, 150)) - 1) if streets else 0
-        lots = max(1, round(along / frontage))
-        return streets, links, [lots] * (2 * (streets + 1))
-    if use == "field":
-        rows = min(4, max(1, round(across / dice.uniform(35, 100))))
-        return 0, 0, [max(1, round(along / dice.uniform(45, 160))) for _ in range(rows)]
-    return 0, 0, [1]
+    def quarters(self) -> tuple[Quarters, Ints]:
+        """All quarters, and the lots of each of their rows."""
+        dice, unit = self.dice, self.frame.unit
+        shape = (len(self.p_at) - 1, len(self.q_at) - 1)
+        count = shape[0] * shape[1]
+        use, shown = self._uses(shape)
+        turned = dice.uniforms(0, 1, count) < 0.5
+        wish = dice.uniforms(0, 1, count) < self.climate.circus
+        p_side, q_side = np.meshgrid(np.diff(self.p_at), np.diff(self.q_at), indexing="ij")
+        across = np.where(turned, q_side.ravel(), p_side.ravel()) / unit
+        along = np.where(turned, p_side.ravel(), q_side.ravel()) / unit
+        circus = np.zeros(count, dtype=np.bool_)
+        streets, links, rows = (np.zeros(count, dtype=np.intp) for _ in range(3))
+        row_lots: list[int] = []
+        for k in range(count):
+            wide, long = float(across[k]), float(along[k])
+            radius = min(wide, long) / 2
+            circus[k] = bool(wish[k]) and use[k] in FABRICS and radius > 60
+            cut = self._ring if circus[k] else self._straight
+            streets[k], links[k], lots = cut(
+                use[k], *((radius, 0.0) if circus[k] else (wide, long))
+            )
+            rows[k] = len(lots)
+            row_lots += lots
+        quarters = Quarters(
+            shape=shape,
+            use=use,
+            shown=shown,
+            turned=turned,
+            circus=circus,
+            streets=streets,
+            links=links,
+            half=dice.uniforms(2.5, 3.6, count) * unit,
+            rows=rows,
+            row_base=_starts(rows),
+        )
+        return quarters, np.array(row_lots, dtype=np.intp)
 
+    def _straight(self, use: str, across: float, along: float) -> tuple[int, int, list[int]]:
+        """Streets, links, and lots of each row of a quarter with straight rows."""
+        dice = self.dice
+        if use in FABRICS:
+            fabric = FABRICS[use]
+            block = 2 * fabric.ranks * dice.uniform(*fabric.depth) + _STREET
+            streets = max(0, round(across / block) - 1)
+            links = max(0, round(along / dice.uniform(90, 150)) - 1) if streets else 0
+            lots = max(1, round(along / dice.uniform(*fabric.frontage)))
+            return streets, links, [lots] * (2 * fabric.ranks * (streets + 1))
+        if use == "field":
+            rows = min(4, max(1, round(across / dice.uniform(35, 100))))
+            return 0, 0, [max(1, round(along / dice.uniform(45, 160))) for _ in range(rows)]
+        return 0, 0, [1]
 
-def _uses(
-    dice: Dice, frame: Frame, climate: Climate, axes: Axes, p_at: Doubles, q_at: Doubles
-) -> tuple[tuple[str, ...], Bools]:
-    """Town around a middle, country farther out; whatever shows has homes, green and bare land."""
-    shape = (len(p_at) - 1, len(q_at) - 1)
-    width, height = frame.size
-    steps = (np.arange(_PROBES) + 0.5) / _PROBES
-    p, q = axes.to_plan(width * steps[None, :], height * steps[:, None])
-    quarter = (
-        (np.searchsorted(p_at, p, "right") - 1) * shape[1] + np.searchsorted(q_at, q, "right") - 1
-    )
-    seen = np.bincount(quarter.ravel(), minlength=shape[0] * shape[1])
-    town = dice.uniform(0.25, 0.75) * width, dice.uniform(0.25, 0.75) * height
-    middles = np.meshgrid((p_at[1:] + p_at[:-1]) / 2, (q_at[1:] + q_at[:-1]) / 2, indexing="ij")
-    x, y = axes.to_ground(middles[0].ravel(), middles[1].ravel())
-    rank = np.argsort((x - town[0]) ** 2 + (y - town[1]) ** 2, kind="stable")
-    visible = [k for k in rank.tolist() if seen[k] * 40 >= seen.sum()] or rank.tolist()
-    built = max(1, round(dice.uniform(*climate.built) * len(visible)))
-    names, weights = list(climate.wild), list(climate.wild.values())
-    use = dice.picks(names, shape[0] * shape[1], weights)
-    for k in visible[:built]:
-        use[k] = dice.pick(("homes", "works", "park", "bare"), (70, 18, 6, 6))
-    use[visible[0]] = "homes"
-    for k, must in zip(visible[built:], ("green", "bare"), strict=False):
-        use[k] = dice.pick(("woods", "park")) if must == "green" else dice.pick(("bare", "field"))
-    return tuple(use), seen > 0
+    def _ring(self, use: str, radius: float, _: float) -> tuple[int, int, list[int]]:
+        """Streets, links, and lots of each row of a quarter whose rows are rings."""
+        dice, fabric = self.dice, FABRICS[use]
+        block = 2 * fabric.ranks * dice.uniform(*fabric.depth) + _STREET
+        streets = max(1, round(radius / block) - 1)
+        frontage = dice.uniform(*fabric.frontage)
+        rows = 2 * fabric.ranks * (streets + 1)
+        lots = [
+            max(1, round(2 * math.pi * radius * (row + 0.5) / rows / frontage))
+            for row in range(rows)
+        ]
+        return streets, dice.integer(3, 7), lots
+
+    def _uses(self, shape: tuple[int, int]) -> tuple[tuple[str, ...], Bools]:
+        """Town around a middle, country farther out; what shows has homes, green and bare land."""
+        dice, (width, height) = self.dice, self.frame.size
+        steps = (np.arange(_PROBES) + 0.5) / _PROBES
+        p, q = self.axes.to_plan(width * steps[None, :], height * steps[:, None])
+        i, j = np.searchsorted(self.p_at, p, "right"), np.searchsorted(self.q_at, q, "right")
+        seen = np.bincount(((i - 1) * shape[1] + j - 1).ravel(), minlength=shape[0] * shape[1])
+        visible = [k for k in self._by_distance() if seen[k] * 40 >= seen.sum()]
+        built = max(1, round(dice.uniform(*self.climate.built) * len(visible)))
+        wild, town = self.climate.wild, self.climate.town
+        use = dice.picks(list(wild), shape[0] * shape[1], list(wild.values()))
+        # Neighborhoods are of a kind: a landscape has two or three ways of building.
+        kinds = dice.picks(list(town), 3, list(town.values()))
+        for k in visible[:built]:
+            use[k] = dice.pick((*kinds, "park", "bare"), (40, 25, 20, 7, 8))
+        homes = {name: share for name, share in town.items() if not FABRICS[name].large}
+        use[visible[0]] = dice.pick(list(homes), list(homes.values()))
+        for k, must in zip(visible[built:], (("woods", "park"), ("bare", "field")), strict=False):
+            use[k] = dice.pick(must)
+        return tuple(use), seen > 0
+
+    def _by_distance(self) -> list[int]:
+        """Quarters by their distance from the middle of the town."""
+        width, height = self.frame.size
+        town = self.dice.uniform(0.25, 0.75) * width, self.dice.uniform(0.25, 0.75) * height
+        p_mid, q_mid = (self.p_at[1:] + self.p_at[:-1]) / 2, (self.q_at[1:] + self.q_at[:-1]) / 2
+        p, q = np.meshgrid(p_mid, q_mid, indexing="ij")
+        x, y = self.axes.to_ground(p.ravel(), q.ravel())
+        order: list[int] = np.argsort(
+            (x - town[0]) ** 2 + (y - town[1]) ** 2, kind="stable"
+        ).tolist()
+        return order

@@ -11,7 +11,7 @@ from geocamss.simulate.canvas import Canvas
 from geocamss.simulate.dice import Dice
 from geocamss.simulate.frame import Bytes, Floats, Frame
 from geocamss.simulate.light import Light
-from geocamss.simulate.spectra import WAVELENGTHS, Palette
+from geocamss.simulate.spectra import WAVELENGTHS
 
 __all__ = ["RGB", "Sensor", "observe", "reflectance", "to_picture", "to_stored"]
 
@@ -52,7 +52,7 @@ class Sensor:
 
     @classmethod
     def draw(cls, seed: int, brightness: float) -> Sensor:
-        """Draw a sensor, exposed for a landscape of the mean reflectance given."""
+        """Draw a sensor, exposed for a landscape of the brightness given, as a reflectance."""
         dice = Dice(seed, "sensor")
         haze = dice.uniform(0.0, 0.035)
         return cls(
@@ -61,16 +61,16 @@ class Sensor:
             haze=haze,
             vignette=dice.uniform(0.0, 0.12),
             black=haze * dice.uniform(0.2, 1.0) + dice.uniform(0.0, 0.02),
-            white=min(0.75, max(0.22, brightness * dice.uniform(2.0, 3.2))),
-            gamma=dice.uniform(0.55, 0.95),
-            tint=(dice.uniform(0.94, 1.06), 1.0, dice.uniform(0.92, 1.08)),
-            saturation=dice.uniform(0.75, 1.35),
+            white=min(0.8, max(0.16, brightness * dice.uniform(1.05, 1.9))),
+            gamma=dice.uniform(0.5, 1.0),
+            tint=(dice.uniform(0.92, 1.08), 1.0, dice.uniform(0.9, 1.1)),
+            saturation=dice.uniform(0.6, 1.3),
         )
 
 
-def reflectance(canvas: Canvas, palette: Palette, light: Light, band: str) -> Floats:
+def reflectance(canvas: Canvas, light: Light, band: str) -> Floats:
     """Reflectance of the lit landscape in one band, float32 (height, width)."""
-    table = palette.band(band)
+    table = canvas.palette.band(band)
     ground = table[canvas.cover]
     ground += canvas.share * (table[canvas.other] - ground)
     # Skylight is blue: shadows are darker at longer wavelengths.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from geocamss.simulate.dice import Dice
 from geocamss.simulate.frame import Floats
 
-__all__ = ["BANDS", "MATERIALS", "WAVELENGTHS", "Palette"]
+__all__ = ["BANDS", "MATERIALS", "PLANTS", "WAVELENGTHS", "Palette"]
 
 WAVELENGTHS = {
     "coastal": 0.443,
@@ -74,21 +76,42 @@ MATERIALS: dict[str, tuple[float, ...]] = {
 """Reflectance, 0 to 1, band by band as in ``BANDS``."""
 
 
+PLANTS = frozenset(("grass", "lawn", "crop", "young crop", "broadleaf", "conifer", "scrub"))
+"""Materials that the season changes."""
+
+
 class Palette:
     """The materials of one landscape: variants of those above, one row each."""
 
     def __init__(self, dice: Dice) -> None:
         self._dice = dice
         self._rows: list[npt.NDArray[np.float64]] = []
+        # Late in a dry season plants are paler; on a poor soil they are darker and grayer.
+        self._drought = max(0.0, dice.uniform(-0.25, 0.45))
+        self._vigor = dice.uniform(0.7, 1.25)
 
     def add(self, material: str, *, spread: float = 0.0) -> int:
         """Add a material and give its row; its brightness and slope vary by the spread given."""
         base = np.array(MATERIALS[material])
+        if material in PLANTS:
+            dry = np.array(MATERIALS["dry grass"])
+            base = self._vigor * ((1 - self._drought) * base + 0.6 * self._drought * dry)
         bright = 1.0 + self._dice.uniform(-spread, spread)
         slope = self._dice.uniform(-spread, spread) * 0.4
         tilt = 1.0 + slope * np.linspace(-1.0, 1.0, len(BANDS))
         self._rows.append(np.clip(base * bright * tilt, 0.001, 0.9))
         return len(self._rows) - 1
+
+    def any_of(self, weights: Mapping[str, float], *, spread: float = 0.0) -> int:
+        """Add one of several materials, by weight, and give its row."""
+        return self.add(self._dice.pick(list(weights), list(weights.values())), spread=spread)
+
+    def variants(
+        self, weights: Mapping[str, float], count: int, *, spread: float, kinds: int | None = None
+    ) -> list[int]:
+        """Add several materials, of a number of kinds that are drawn by weight."""
+        names = self._dice.picks(list(weights), kinds or count, list(weights.values()))
+        return [self.add(names[k % len(names)], spread=spread) for k in range(count)]
 
     def blend(self, first: int, second: int, share: float) -> int:
         """Add a mixture of two rows and give its row."""

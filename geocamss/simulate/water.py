@@ -1,4 +1,4 @@
-"""Water: a river, a lake, a coast or a canal, and its shores."""
+"""Water: a river, a canal, a coast or a lake, and its shores."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geocamss.simulate.canvas import LAND, WATER, Canvas
-from geocamss.simulate.climate import Climate, Weights
+from geocamss.simulate.canvas import LAND, VEGETATION, WATER, Canvas
 from geocamss.simulate.dice import Dice
-from geocamss.simulate.frame import Bools, Doubles, Floats, Frame
-from geocamss.simulate.noise import fractal, wave
-from geocamss.simulate.plan import Plan
-from geocamss.simulate.spectra import Palette
-from geocamss.simulate.survey import Survey
+from geocamss.simulate.frame import Bools, Doubles, Floats
+from geocamss.simulate.noise import wave
+from geocamss.simulate.place import Place
 
 __all__ = ["Water", "paint_water"]
+
+_ROOM_FOR_TWO = 300.0
+"""A landscape that spans more, in meters, may have a second body of water."""
 
 
 @dataclass(frozen=True)
@@ -28,100 +28,122 @@ class Water:
     near: Bools
     """(height, width), True = water or its shore: nothing is built there."""
 
-    bridged: bool
-    """Whether main roads cross it."""
+    crossed: Bools
+    """(height, width), True = water that main roads cross on bridges."""
 
 
-def paint_water(
-    seed: int, canvas: Canvas, palette: Palette, climate: Climate, plan: Plan, survey: Survey
-) -> Water:
-    """Paint one body of water, with its shore and its shallows."""
-    frame = canvas.frame
-    dice = Dice(seed, "water")
-    unit = frame.unit
+def paint_water(place: Place, canvas: Canvas) -> Water:
+    """Paint one or two bodies of water, with their shores and shallows."""
+    dice = place.dice("water")
     kind = dice.pick(("river", "canal", "coast", "lake"), (4, 1.2, 2, 3))
-    depth = _depth(dice, kind, frame, plan, survey)
-    rough = np.float32(0.2 if kind == "canal" else dice.uniform(0.8, 2.2)) * np.float32(unit)
-    if kind != "canal":
-        depth = depth + rough * fractal(seed, "shore", frame, 30.0, 1.0, 0.5)
-    shore = (0.8 if kind == "canal" else dice.uniform(1.5, 9.0)) * unit
-    wet, near = depth > 0, depth > -shore
-    beach = near & ~wet
-    canvas.fill(beach, LAND, palette.add(_weighted(dice, climate.shores), spread=0.15))
-    canvas.gain[beach] = 1 + 0.05 * fractal(seed, "beach", frame, 6.0, 0.0, 0.7)[beach]
-    _fill(seed, dice, canvas, palette, climate, depth, wet)
-    return Water(wet, near, bridged=kind in ("river", "canal"))
+    first = _Body(place, dice, kind, "first").paint(canvas)
+    if place.frame.span < _ROOM_FOR_TWO or dice.chance(0.5):
+        return first
+    second = _Body(place, dice, "lake", "second").paint(canvas, clear_of=first.near)
+    return Water(first.wet | second.wet, first.near | second.near, first.crossed)
 
 
-def _depth(dice: Dice, kind: str, frame: Frame, plan: Plan, survey: Survey) -> Floats:
-    """Meters inside the water's edge, negative on land."""
-    width, height = frame.size
-    unit, span = frame.unit, frame.span
-    across, along, middle = survey.q, survey.p, plan.q_lines.at
-    center = plan.axes.to_plan(np.array([width / 2]), np.array([height / 2]))
-    at = float(center[1][0])
-    if kind in ("river", "canal"):
-        # Between two main roads, so that those along it keep dry and those across it get bridges.
-        gap = int(np.argmin(np.abs((middle[1:] + middle[:-1]) / 2 - at)))
-        room = float(middle[gap + 1] - middle[gap])
+@dataclass(frozen=True)
+class _Body:
+    """One body of water."""
+
+    place: Place
+    dice: Dice
+    kind: str
+    name: str
+
+    def paint(self, canvas: Canvas, clear_of: Bools | None = None) -> Water:
+        dice, unit = self.dice, self.place.unit
+        canal = self.kind == "canal"
+        depth = self._depth()
+        if not canal:
+            rough = np.float32(dice.uniform(0.8, 2.2) * unit)
+            depth = depth + rough * self.place.noise(f"shore {self.name}", 30.0, 1.0, 0.5)
+        if clear_of is not None:
+            depth = np.where(clear_of, np.float32(-999), depth)
+        shore = (0.8 if canal else dice.uniform(1.5, 9.0)) * unit
+        wet, near = depth > 0, depth > -shore
+        self._shore(canvas, near & ~wet)
+        self._fill(canvas, depth, wet)
+        bridged = self.kind in ("river", "canal")
+        return Water(wet, near, wet if bridged else np.zeros_like(wet))
+
+    def _shore(self, canvas: Canvas, beach: Bools) -> None:
+        climate, palette = self.place.climate, canvas.palette
+        bare = palette.any_of(climate.shores, spread=0.15)
+        reeds = palette.any_of(climate.grasses, spread=0.25)
+        green = self.dice.chance(climate.reeds) and self.kind != "canal"
+        canvas.fill(beach, VEGETATION if green else LAND, reeds if green else bare)
+        canvas.gain[beach] = 1 + np.float32(0.05) * self.place.grain[beach]
+
+    def _fill(self, canvas: Canvas, depth: Floats, wet: Bools) -> None:
+        """Water over its bed: brighter near the shore, with ripples."""
+        dice, palette = self.dice, canvas.palette
+        deep = palette.any_of(self.place.climate.waters, spread=0.3)
+        shallow = palette.add("shallow water", spread=0.3)
+        canvas.fill(wet, WATER, deep)
+        canvas.other[wet] = palette.blend(deep, shallow, dice.uniform(0.1, 1.0))
+        shoal = np.float32(dice.uniform(1.5, 14.0) * self.place.unit)
+        near_shore = np.clip(1 - depth[wet] / shoal, 0, 1)
+        canvas.share[wet] = near_shore * near_shore
+        ripple = np.float32(dice.uniform(0.01, 0.14))
+        swell = np.float32(dice.uniform(0.02, 0.12))
+        canvas.gain[wet] = (
+            1
+            + ripple * self.place.noise("ripple", 9.0, 0.0, 0.75)[wet]
+            + swell * self.place.noise("currents", 90.0, 12.0, 0.5)[wet]
+        )
+
+    def _depth(self) -> Floats:
+        """Meters inside the water's edge, negative on land."""
+        if self.kind == "lake":
+            return self._lake()
+        frame, plan = self.place.frame, self.place.plan
+        width, height = frame.size
+        center = plan.axes.to_plan(np.array([width / 2]), np.array([height / 2]))
+        at = float(center[1][0])
+        return self._coast(at) if self.kind == "coast" else self._river(at)
+
+    def _river(self, at: float) -> Floats:
+        """Between two main roads: those along it keep dry, those across it get bridges."""
+        dice, unit, span = self.dice, self.place.unit, self.place.frame.span
+        lines, survey = self.place.plan.q_lines.at, self.place.survey
+        gap = int(np.argmin(np.abs((lines[1:] + lines[:-1]) / 2 - at)))
+        room = float(lines[gap + 1] - lines[gap])
         half = min(max(span * dice.uniform(0.04, 0.08), 4.5), 38.0) * unit
         half = min(half, 0.3 * room)
-        sway = 0.0 if kind == "canal" else max(0.0, room / 2 - half - 6 * unit)
-        line = (middle[gap + 1] + middle[gap]) / 2 + _meander(dice, along, sway, unit)
-        swell = 1 + 0.25 * wave(along / (140 * unit) + dice.uniform(0, 1)) * (kind == "river")
-        return (half * swell - np.abs(across - line)).astype(np.float32)
-    if kind == "coast":
+        sway = 0.0 if self.kind == "canal" else max(0.0, room / 2 - half - 6 * unit)
+        line = (lines[gap + 1] + lines[gap]) / 2 + self._meander(survey.p, sway)
+        swell = 0.0 if self.kind == "canal" else 0.25
+        widths = half * (1 + swell * wave(survey.p / (140 * unit) + dice.uniform(0, 1)))
+        depth: Floats = (widths - np.abs(survey.q - line)).astype(np.float32)
+        return depth
+
+    def _coast(self, at: float) -> Floats:
+        """Everything beyond a bent line toward one side."""
+        dice, survey = self.dice, self.place.survey
         side = 1 if dice.chance(0.5) else -1
-        reach = 0.5 * min(frame.size)
-        line = at + side * (reach * dice.uniform(0.45, 0.8))
-        line = line + _meander(dice, along, 0.12 * reach, unit)
-        return (side * (across - line)).astype(np.float32)
-    return _lake(dice, frame)
+        reach = 0.5 * min(self.place.frame.size)
+        line = at + side * reach * dice.uniform(0.4, 0.8) + self._meander(survey.p, 0.12 * reach)
+        depth: Floats = (side * (survey.q - line)).astype(np.float32)
+        return depth
 
+    def _meander(self, along: Doubles, sway: float) -> Doubles:
+        dice, unit = self.dice, self.place.unit
+        long, short = dice.uniform(160, 320) * unit, dice.uniform(60, 120) * unit
+        bends = 0.7 * wave(along / long + dice.uniform(0, 1))
+        return sway * (bends + 0.25 * wave(along / short + dice.uniform(0, 1)))
 
-def _meander(dice: Dice, along: Doubles, sway: float, unit: float) -> Doubles:
-    long, short = dice.uniform(160, 320) * unit, dice.uniform(60, 120) * unit
-    return sway * (
-        0.7 * wave(along / long + dice.uniform(0, 1))
-        + 0.25 * wave(along / short + dice.uniform(0, 1))
-    )
-
-
-def _lake(dice: Dice, frame: Frame) -> Floats:
-    """An oval that bulges."""
-    width, height = frame.size
-    x = frame.x - width * dice.uniform(0.15, 0.85)
-    y = frame.y - height * dice.uniform(0.15, 0.85)
-    radius = min(max(frame.span * dice.uniform(0.13, 0.22), 14.0), 130.0) * frame.unit
-    stretch, slant = dice.uniform(0.65, 1.0), dice.uniform(-0.5, 0.5)
-    r = np.sqrt((x + slant * y) ** 2 + (y / stretch) ** 2)
-    bulge = 0.10 * wave(x / (1.7 * radius) + dice.uniform(0, 1))
-    bulge = bulge + 0.10 * wave(y / (1.4 * radius) + dice.uniform(0, 1))
-    depth: Floats = (radius * (1 + bulge) - r).astype(np.float32)
-    return depth
-
-
-def _fill(
-    seed: int,
-    dice: Dice,
-    canvas: Canvas,
-    palette: Palette,
-    climate: Climate,
-    depth: Floats,
-    wet: Bools,
-) -> None:
-    """Water over its bed: brighter near the shore, with ripples."""
-    deep = palette.add(_weighted(dice, climate.waters), spread=0.3)
-    bed = palette.blend(deep, palette.add("shallow water", spread=0.3), dice.uniform(0.2, 1.0))
-    canvas.fill(wet, WATER, deep)
-    canvas.other[wet] = bed
-    shoal = np.float32(dice.uniform(1.5, 14.0) * canvas.frame.unit)
-    shallow = np.clip(1 - depth[wet] / shoal, 0, 1)
-    canvas.share[wet] = shallow * shallow
-    ripple = fractal(seed, "ripple", canvas.frame, 9.0, 0.0, 0.75)[wet]
-    swell = fractal(seed, "currents", canvas.frame, 90.0, 12.0, 0.5)[wet]
-    canvas.gain[wet] = 1 + np.float32(dice.uniform(0.01, 0.12)) * ripple + np.float32(0.07) * swell
-
-
-def _weighted(dice: Dice, weights: Weights) -> str:
-    return dice.pick(list(weights), list(weights.values()))
+    def _lake(self) -> Floats:
+        """An oval that bulges."""
+        dice, frame = self.dice, self.place.frame
+        width, height = frame.size
+        x = frame.x - width * dice.uniform(0.15, 0.85)
+        y = frame.y - height * dice.uniform(0.15, 0.85)
+        radius = min(max(frame.span * dice.uniform(0.13, 0.22), 14.0), 130.0) * frame.unit
+        stretch, slant = dice.uniform(0.65, 1.0), dice.uniform(-0.5, 0.5)
+        r = np.sqrt((x + slant * y) ** 2 + (y / stretch) ** 2)
+        bulge = 0.10 * wave(x / (1.7 * radius) + dice.uniform(0, 1))
+        bulge = bulge + 0.10 * wave(y / (1.4 * radius) + dice.uniform(0, 1))
+        depth: Floats = (radius * (1 + bulge) - r).astype(np.float32)
+        return depth
