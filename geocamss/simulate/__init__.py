@@ -2,7 +2,7 @@
 
 from geocamss.simulate.climate import CLIMATES
 from geocamss.simulate.files import DEFAULT_CRS, DEFAULT_ORIGIN, check_write, write
-from geocamss.simulate.landscape import (
+from geocamss.simulate.painter import (
     DEMO_SEED,
     MAX_PIXELS,
     SCHEME,

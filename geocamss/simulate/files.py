@@ -17,7 +17,7 @@ from rasterio.errors import CRSError, RasterioError
 
 from geocamss.classes import NODATA
 from geocamss.errors import GridError, OutputError
-from geocamss.simulate.landscape import Landscape
+from geocamss.simulate.painter import Landscape
 from geocamss.simulate.spectra import WAVELENGTHS
 
 __all__ = ["DEFAULT_CRS", "DEFAULT_ORIGIN", "check_write", "write"]

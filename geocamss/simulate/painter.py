@@ -1,4 +1,4 @@
-"""Landscape: a painted scene and its truth."""
+"""Painter: a seed in, a landscape and its truth out."""
 
 from __future__ import annotations
 
