@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 __all__ = ["ahead"]
@@ -19,7 +19,7 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[T], depth: int = 1) -> Iterator[T]:
+def ahead(items: Iterable[T], depth: int = 1) -> Generator[T, None, None]:
     """Yield the items in order while a thread prepares up to ``depth`` more of them.
 
     An error in the source is raised here, after the items before it. When the taker stops early

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from geocamss.classes import NODATA
 from geocamss.errors import RunError
 from geocamss.scene.window import Window
 
-__all__ = ["RasterWriter"]
+__all__ = ["RasterSpec", "RasterWriter", "quiet_gdal"]
 
 TIFF_TILE = 512
 """Side of the GeoTIFF's internal tiles, in pixels."""
@@ -58,6 +58,14 @@ class RasterSpec:
     """Color table: value to red, green, blue, alpha."""
 
 
+@contextmanager
+def quiet_gdal() -> Iterator[None]:
+    """Open and write rasters without a place on the ground: that they have none is no news here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
 class RasterWriter:
     """Collects windows in a plain tiled GeoTIFF, then copies that to a cloud-optimized one.
 
@@ -69,9 +77,9 @@ class RasterWriter:
         self.spec = spec
         self.target = target
         self.waiting = target.with_suffix(".strips.tif")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with quiet_gdal():
             self._file = rasterio.open(self.waiting, "w", **self._profile())
+        self._describe()
 
     def _profile(self) -> dict[str, Any]:
         height, width = self.spec.shape
@@ -103,11 +111,9 @@ class RasterWriter:
         Raises:
             RunError: GDAL could not write it.
         """
-        self._describe()
-        self._file.close()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with quiet_gdal():
+                self._file.close()
                 rasterio.shutil.copy(
                     self.waiting,
                     self.target,

@@ -1,0 +1,176 @@
+"""The files that a run leaves behind, each made whole in the work folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+import geocamss
+from geocamss.classes import ClassScheme
+from geocamss.engine import stitch
+from geocamss.errors import InputError
+from geocamss.output.areas import ClassArea, class_areas
+from geocamss.output.blocks import BlockStore
+from geocamss.output.polygons import polygonize
+from geocamss.output.preview import render_preview, stretch
+from geocamss.output.raster import RasterSpec, RasterWriter, quiet_gdal
+from geocamss.output.stac import build_item, write_item
+from geocamss.output.style import color_table, write_pam, write_qml
+from geocamss.run import Run
+from geocamss.scene.window import Window
+
+__all__ = ["ALL_FILES", "PRODUCTS", "checked_products", "files_of", "write_products"]
+
+PRODUCTS: dict[str, tuple[str, ...]] = {
+    "classes": ("classes.tif", "classes.tif.aux.xml"),
+    "confidence": ("confidence.tif",),
+    "polygons": ("polygons.gpkg",),
+    "style": ("classes.qml", "confidence.qml"),
+    "item": ("item.json",),
+    "preview": ("preview.png",),
+}
+"""The files of each output."""
+
+PREVIEW_SIDE = 1024
+"""The preview shows at most this many pixels of the map along a side."""
+
+ALL_FILES = tuple(file for files in PRODUCTS.values() for file in files)
+"""Every name that a run may write."""
+
+
+def checked_products(names: Collection[str]) -> tuple[str, ...]:
+    """The outputs asked for, in the order in which they are made.
+
+    Raises:
+        InputError: one of them does not exist, or there is none.
+    """
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = sorted(set(names) - set(PRODUCTS))
+    if unknown or not names:
+        what = f"no output is called {unknown[0]!r}" if unknown else "no output is asked for"
+        raise InputError(f"{what}; there are {', '.join(PRODUCTS)}")
+    return tuple(name for name in PRODUCTS if name in names)
+
+
+def files_of(products: Collection[str]) -> list[str]:
+    """The files of these outputs."""
+    return [file for name in products for file in PRODUCTS[name]]
+
+
+def write_products(
+    run: Run,
+    store: BlockStore,
+    folder: Path,
+    wanted: Collection[str],
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[ClassArea, ...]:
+    """Write outputs into a folder, one after another.
+
+    The class map and the confidence are always made: the others are made from them.
+
+    Args:
+        run: what was mapped.
+        store: holds every block.
+        folder: where the files go.
+        wanted: names of the outputs.
+        tell: told the name of each output when it is whole.
+
+    Returns:
+        The area of each class.
+
+    Raises:
+        RunError: a file could not be written.
+    """
+    scheme = run.segmenter.card.classes
+    classes, confidence = folder / "classes.tif", folder / "confidence.tif"
+    _write_rasters(run, store, classes, confidence)
+    areas = class_areas(classes, confidence, scheme)
+    makers: dict[str, Callable[[], object]] = {
+        "classes": lambda: write_pam(folder / "classes.tif.aux.xml", scheme, areas),
+        "confidence": lambda: None,
+        "polygons": lambda: polygonize(classes, confidence, folder / "polygons.gpkg", scheme),
+        "style": lambda: _write_styles(scheme, folder),
+        "preview": lambda: _write_preview(run, classes, areas, folder / "preview.png"),
+        "item": lambda: _write_item(run, areas, files_of(wanted), folder),
+    }
+    for name, make in makers.items():
+        if name in wanted:
+            make()
+            tell(name)
+    return areas
+
+
+def _write_rasters(run: Run, store: BlockStore, classes: Path, confidence: Path) -> None:
+    scheme = run.segmenter.card.classes
+    grid = run.grid
+    shape = (grid.height, grid.width)
+    tags = {f"GEOCAMSS_{key.upper()}": str(value) for key, value in run.provenance.items()}
+    names = {f"CLASS_{c.value}": c.name for c in scheme}
+    class_spec = RasterSpec(
+        grid.crs, grid.transform, shape, "class", "MODE", tags | names, colors=color_table(scheme)
+    )
+    percent_spec = RasterSpec(
+        grid.crs, grid.transform, shape, "confidence", "AVERAGE", tags, unit="percent"
+    )
+    values = np.array(scheme.values, np.uint8)
+    with RasterWriter(class_spec, classes) as kinds, RasterWriter(percent_spec, confidence) as sure:
+        for window, kind, percent in stitch(run.layout, store, values):
+            kinds.write(window, kind)
+            sure.write(window, percent)
+        kinds.finish()
+        sure.finish()
+
+
+def _write_styles(scheme: ClassScheme, folder: Path) -> None:
+    write_qml(folder / "classes.qml", scheme)
+    write_qml(folder / "confidence.qml")
+
+
+def _write_preview(run: Run, classes: Path, areas: tuple[ClassArea, ...], target: Path) -> None:
+    step = -(-max(run.grid.shape) // PREVIEW_SIDE)
+    pixels, valid = _thinned(run, step)
+    with quiet_gdal(), rasterio.open(classes) as file:
+        shape = -(-file.height // step), -(-file.width // step)
+        kinds = file.read(1, out_shape=shape)
+    scheme = run.segmenter.card.classes
+    render_preview(stretch(pixels, valid), valid, kinds, scheme, areas, target=target)
+
+
+def _thinned(run: Run, step: int) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Every ``step``-th pixel of the scene's red, green and blue, or of what it has."""
+    bands = run.display_bands
+    height, width = run.grid.shape
+    pixels, valid = [], []
+    with run.reader(bands) as reader:
+        for row in range(0, height, step):
+            window = Window(row, 0, 1, width)
+            values, usable = reader.read(window)
+            pixels.append(values[:, :, ::step])
+            valid.append((usable & run.grid.inside(window))[:, ::step])
+    return np.concatenate(pixels, axis=1), np.concatenate(valid)
+
+
+def _write_item(
+    run: Run, areas: tuple[ClassArea, ...], files: Collection[str], folder: Path
+) -> None:
+    grid = run.grid
+    item = build_item(
+        Path(run.scene.path).stem or "map",
+        crs=grid.crs,
+        transform=grid.transform,
+        shape=grid.shape,
+        scheme=run.segmenter.card.classes,
+        files=files,
+        made=datetime.now(UTC),
+        acquired=run.scene.datetime,
+        areas=areas,
+        provenance=run.provenance,
+        software={"geocamss": geocamss.__version__},
+    )
+    write_item(item, folder / "item.json")

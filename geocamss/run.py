@@ -1,0 +1,136 @@
+"""A run: everything that fixes a map, gathered and checked before any pixel is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import geocamss
+from geocamss.engine import Engine
+from geocamss.models.normalize import Normalizer
+from geocamss.models.segmenter import Sampling, Segmenter
+from geocamss.plan import block_tiles
+from geocamss.scene.band import SceneBand
+from geocamss.scene.grid import Grid
+from geocamss.scene.read import SceneReader
+from geocamss.scene.scene import Scene
+from geocamss.scene.tiles import Lattice, Layout
+from geocamss.scene.window import Window
+
+__all__ = ["GridPixels", "Run"]
+
+
+@dataclass(frozen=True)
+class GridPixels:
+    """The pixels of a scene on the output grid, and which of them to map."""
+
+    reader: SceneReader
+    """Reads the scene."""
+
+    grid: Grid
+    """Knows the area of interest."""
+
+    def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Pixels (C, h, w) as stored, and their validity (h, w)."""
+        return self.reader.read(window)
+
+    def inside(self, window: Window) -> NDArray[np.bool_]:
+        """Which pixels lie in the area of interest, (h, w)."""
+        return self.grid.inside(window)
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that fixes a map."""
+
+    scene: Scene
+    """Where the pixels come from."""
+
+    segmenter: Segmenter
+    """Turns chips into probabilities."""
+
+    grid: Grid
+    """Where the pixels go."""
+
+    sampling: Sampling
+    """How the segmenter draws."""
+
+    batch: int
+    """Chips at once."""
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The chips and blocks of the grid."""
+        card = self.segmenter.card
+        shape = (self.grid.height, self.grid.width)
+        return Layout(Lattice.of(card), self.grid.origin, shape, block_tiles(card))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What maps a block."""
+        bands = self.scene.select(self.segmenter.card)
+        declared = [
+            None if (band.scale, band.offset) == (1.0, 0.0) else (band.scale, band.offset)
+            for band in bands
+        ]
+        normalizer = Normalizer.of(self.segmenter.card, declared)
+        return Engine(self.layout, self.segmenter, normalizer, self.sampling, self.batch)
+
+    def reader(self, bands: tuple[SceneBand, ...] | None = None) -> SceneReader:
+        """Opens the scene on the grid: the model's bands, or others."""
+        chosen = self.scene.select(self.segmenter.card)
+        if bands is None or bands == chosen:
+            return SceneReader(self.scene, chosen, self.grid, self.engine.normalizer.fill)
+        return SceneReader(self.scene, bands, self.grid, (0.0,) * len(bands))
+
+    @property
+    def display_bands(self) -> tuple[SceneBand, ...]:
+        """Red, green and blue, where the scene has them; else its first three bands, or one."""
+        named = {band.name: band for band in self.scene.select(self.segmenter.card)}
+        named |= {band.name: band for band in self.scene.bands if band.name not in named}
+        if {"red", "green", "blue"} <= set(named):
+            return named["red"], named["green"], named["blue"]
+        bands = self.scene.bands
+        return bands[:3] if len(bands) >= 3 else bands[:1]
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What made the map, in plain values."""
+        card = self.segmenter.card
+        return {
+            "software": f"geocamss {geocamss.__version__}",
+            "scene": self.scene.path,
+            "scene_fingerprint": self.scene.fingerprint,
+            "bands": {band.name or band.label: band.index for band in self.scene.select(card)},
+            "model": card.name,
+            "model_version": card.version,
+            "model_fingerprint": self.segmenter.fingerprint,
+            "steps": self.sampling.steps or card.steps,
+            "samples": self.sampling.samples,
+            "seed": self.sampling.seed,
+            "batch": self.batch,
+            "chip": card.chip,
+            "overlap": card.overlap,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of all that fixes the finished blocks."""
+        grid = self.grid
+        where = [
+            grid.crs.to_wkt() if grid.crs is not None else None,
+            list(grid.transform)[:6],
+            [grid.height, grid.width],
+            list(grid.origin),
+            grid.aoi.wkt if grid.aoi is not None else None,
+            list(self.layout.block_tiles),
+            str(self.segmenter.device),
+        ]
+        text = json.dumps([self.provenance, where], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
