@@ -1,0 +1,301 @@
+"""What an open raster says of itself, in the terms of this package. No pixels are read here."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, Interleaving, MaskFlags
+
+from geocamss.errors import BandError, GeocamssWarning, SceneError
+from geocamss.scene.band import Mask, SceneBand
+from geocamss.scene.bands import BandClues, find_sensor, identify_bands
+from geocamss.scene.georeference import Georeference
+
+__all__ = ["check_bounds", "read_alpha", "read_bands", "read_georeference", "read_tags"]
+
+MAX_PIXELS = 2**40
+"""A header that claims more is damaged: at one byte a pixel that is a terabyte a band."""
+
+MAX_BANDS = 10_000
+"""More bands than any spectrometer has."""
+
+MAX_BLOCK_BYTES = 256 * 2**20
+"""GDAL decodes TIFF tiles and strips whole; a larger one would not fit into a bounded run."""
+
+SHOWN = 20
+"""Messages list this many things at most."""
+
+_SENSOR_TAGS = frozenset(
+    (
+        *("SATELLITEID", "SATELLITE", "SENSOR", "SENSOR_ID", "INSTRUMENT", "INSTRUMENTS"),
+        *("SPACECRAFT_ID", "SPACECRAFT_NAME", "SPACECRAFT", "PLATFORM", "PRODUCT_TYPE"),
+    )
+)
+"""Names of metadata that tell the sensor, upper case."""
+
+_NAME_TAGS = ("band_name", "bandname", "name", "long_name", "standard_name")
+"""Names of band metadata that tell what a band is, lower case."""
+
+_CODE_IN_FILE_NAME = re.compile(r"(?:^|[_.-])((?:sr_|st_)?b\d{1,2}a?(?:_\d+m)?)$", re.IGNORECASE)
+
+
+def check_bounds(path: str, dataset: Any) -> None:
+    """Refuse what would not fit into memory before anything is allocated for it.
+
+    Raises:
+        SceneError: more pixels, bands or bytes in a block than any sound raster has, or a file
+            that holds several rasters, or none.
+    """
+    if dataset.count == 0:
+        raise SceneError(f"{path}: {_what_is_inside(dataset.subdatasets)}")
+    if dataset.width * dataset.height > MAX_PIXELS:
+        raise SceneError(
+            f"{path}: its header claims {dataset.width:,} by {dataset.height:,} pixels; "
+            f"more than {MAX_PIXELS:,} are taken for damage"
+        )
+    if dataset.count > MAX_BANDS:
+        raise SceneError(
+            f"{path}: its header claims {dataset.count:,} bands; more than {MAX_BANDS:,} are "
+            "taken for damage"
+        )
+    together = dataset.count if dataset.interleaving == Interleaving.pixel else 1
+    for (rows, cols), dtype in set(zip(dataset.block_shapes, dataset.dtypes, strict=True)):
+        size = rows * cols * together * _item_bytes(dtype)
+        if size > MAX_BLOCK_BYTES:
+            raise SceneError(
+                f"{path}: is stored in blocks of {cols:,} by {rows:,} pixels, "
+                f"{size / 2**20:,.0f} MB each, and more than {MAX_BLOCK_BYTES // 2**20} MB are "
+                "not read at once; rewrite it in tiles, as with "
+                "gdal_translate -co TILED=YES -co COMPRESS=DEFLATE IN.tif OUT.tif"
+            )
+
+
+def read_tags(dataset: Any) -> dict[str, str]:
+    """The metadata that may tell sensor and time."""
+    return {**dataset.tags(), **dataset.tags(ns="IMAGERY")}
+
+
+def read_alpha(dataset: Any, chosen: Mapping[str, int]) -> int | None:
+    """Index of the alpha band; None if there is none, or the user says it is another band.
+
+    Writers mark the fourth of four 8-bit bands as alpha unless told otherwise, so a near infrared
+    band may be called so.
+    """
+    for index, color in enumerate(dataset.colorinterp, 1):
+        if color == ColorInterp.alpha and index not in chosen.values():
+            return index
+    return None
+
+
+def read_georeference(path: str, dataset: Any) -> Georeference:
+    """What ties pixels to coordinates: a transform, else control points, else an RPC model.
+
+    Raises:
+        SceneError: there is something of the kind, but it leads nowhere.
+    """
+    gcps, gcps_crs = dataset.gcps
+    crs = gcps_crs or dataset.crs
+    if not dataset.transform.is_identity:
+        place = Georeference("transform", dataset.crs, dataset.transform)
+    elif gcps and crs:
+        place = Georeference("gcps", crs, gcps=tuple(gcps))
+    elif dataset.rpcs:
+        place = Georeference("rpcs", CRS.from_epsg(4326), rpcs=dataset.rpcs)
+    else:
+        place = Georeference("none", None)
+    try:
+        place.check()
+    except ValueError as error:
+        raise SceneError(
+            f"{path}: {error}; give it another georeferencing, as with "
+            "gdal_translate -a_srs CRS -a_ullr LEFT TOP RIGHT BOTTOM IN.tif OUT.tif"
+        ) from error
+    return place
+
+
+def read_bands(
+    path: str, dataset: Any, alpha: int | None, chosen: Mapping[str, int], tags: Mapping[str, str]
+) -> tuple[SceneBand, ...]:
+    """The image bands, named as far as the file, or the user, tells.
+
+    Args:
+        path: as the user gave it; its last part may tell the sensor.
+        dataset: the open raster.
+        alpha: index of the band that is none of them.
+        chosen: index by name, as the user gave it.
+        tags: metadata that may tell the sensor.
+
+    Raises:
+        SceneError: a band holds complex numbers, or there is none but alpha.
+        BandError: ``chosen`` names an index that is not there.
+    """
+    for name, index in chosen.items():
+        if not 1 <= index <= dataset.count:
+            raise BandError(
+                f"{path}: {name}={index} is not there; the scene has bands 1 to {dataset.count}"
+            )
+    indices = [i for i in dataset.indexes if i != alpha]
+    if not indices:
+        raise SceneError(f"{path}: its only band is alpha; there is nothing to map")
+    for i in indices:
+        if "complex" in dataset.dtypes[i - 1]:
+            raise SceneError(
+                f"{path}: band {i} holds complex numbers ({dataset.dtypes[i - 1]}); "
+                "write their amplitude to a file and map that"
+            )
+    if len(indices) == 1 and not chosen and _has_palette(dataset, indices[0]):
+        return _palette_bands(dataset, indices[0], alpha)
+    clues = [_clues(path, dataset, i, alone=len(indices) == 1) for i in indices]
+    texts = [Path(path).name, *(tags[k] for k in tags if k.upper() in _SENSOR_TAGS)]
+    identities = identify_bands(clues, find_sensor(texts))
+    by_user = {index: name for name, index in reversed(list(chosen.items()))}
+    bands = []
+    for clue, identity in zip(clues, identities, strict=True):
+        band = _stored_band(path, dataset, clue.index, alpha)
+        band = replace(band, label=clue.description, wavelength=identity.wavelength)
+        if clue.index in by_user:
+            band = replace(band, name=by_user[clue.index], wavelength=clue.wavelength)
+        elif identity.name not in chosen:
+            band = replace(band, name=identity.name, assumed=identity.assumed)
+        bands.append(band)
+    return tuple(bands)
+
+
+def _what_is_inside(names: Sequence[str]) -> str:
+    if not names:
+        return "holds no raster band"
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return "\n  ".join(["holds several rasters; give one of them:", *names[:SHOWN], *more])
+
+
+def _item_bytes(dtype: str) -> int:
+    return 4 if dtype == "complex_int16" else np.dtype(dtype).itemsize
+
+
+def _stored_band(path: str, dataset: Any, index: int, alpha: int | None) -> SceneBand:
+    """A band without what it shows: type, scaling, nodata."""
+    scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]
+    if not (math.isfinite(scale) and math.isfinite(offset) and scale != 0):
+        warnings.warn(
+            f"{path}: band {index} declares scale {scale} and offset {offset}, which mean "
+            "nothing; stored numbers are taken as they are",
+            GeocamssWarning,
+            stacklevel=2,
+        )
+        scale, offset = 1.0, 0.0
+    return SceneBand(
+        index=index,
+        name=None,
+        label="",
+        wavelength=None,
+        dtype=dataset.dtypes[index - 1],
+        scale=float(scale),
+        offset=float(offset),
+        nodata=dataset.nodatavals[index - 1],
+        mask=_mask(dataset, index, alpha),
+    )
+
+
+def _mask(dataset: Any, index: int, alpha: int | None) -> Mask:
+    """What tells where a band is valid, by GDAL's rules but for two cases.
+
+    A nodata value does not shadow an alpha band: alpha is the plainer word. And a band that the
+    user calls by another name is no alpha band, whatever its file says.
+    """
+    flags = dataset.mask_flag_enums[index - 1]
+    if MaskFlags.all_valid in flags:
+        return "none"
+    if MaskFlags.alpha in flags:
+        return "none" if alpha is None else "mask"
+    if MaskFlags.nodata not in flags:
+        return "mask"
+    if alpha is not None and dataset.dtypes[alpha - 1] in ("uint8", "uint16"):
+        return "alpha"
+    return "mask" if MaskFlags.per_dataset in flags else "nodata"
+
+
+def _has_palette(dataset: Any, index: int) -> bool:
+    return (
+        dataset.colorinterp[index - 1] == ColorInterp.palette
+        and dataset.dtypes[index - 1] in ("uint8", "uint16")
+        and bool(dataset.colormap(index))
+    )
+
+
+def _palette_bands(dataset: Any, index: int, alpha: int | None) -> tuple[SceneBand, ...]:
+    mask = _mask(dataset, index, alpha)
+    return tuple(
+        SceneBand(index, name, "color table", None, "uint8", mask=mask, color=color)
+        for color, name in enumerate(("red", "green", "blue"))
+    )
+
+
+def _clues(path: str, dataset: Any, index: int, *, alone: bool) -> BandClues:
+    tags = {k.lower(): v for k, v in dataset.tags(index).items()}
+    tags |= {k.lower(): v for k, v in dataset.tags(index, ns="IMAGERY").items()}
+    description = dataset.descriptions[index - 1] or ""
+    if not description:
+        description = next((tags[key] for key in _NAME_TAGS if tags.get(key)), "")
+    if not description:
+        source = _only_source(dataset, index) or (path if alone else "")
+        match = _CODE_IN_FILE_NAME.search(Path(source).stem)
+        description = match[1] if match else ""
+    return BandClues(
+        index=index,
+        description=description.strip(),
+        color=dataset.colorinterp[index - 1].name,
+        wavelength=_wavelength(tags) or _listed_wavelength(dataset, index),
+        dtype=dataset.dtypes[index - 1],
+    )
+
+
+def _only_source(dataset: Any, index: int) -> str:
+    """The one file that a VRT takes a band from, or nothing."""
+    if dataset.driver != "VRT":
+        return ""
+    sources = " ".join(dataset.tags(index, ns="vrt_sources").values())
+    names = set(re.findall(r"<SourceFilename[^>]*>([^<]+)<", sources))
+    return names.pop() if len(names) == 1 else ""
+
+
+def _wavelength(tags: Mapping[str, str]) -> float | None:
+    """The center in micrometers that a band's metadata, keys in lower case, tells."""
+    for key, text in tags.items():
+        if not re.fullmatch(r"(cent(ral|er|re)_?)?wavelength(_(um|nm|micro\w+|nano\w+))?", key):
+            continue
+        unit = key.rpartition("wavelength")[2].strip("_") or tags.get(
+            "wavelength_units", tags.get("wavelength_unit", "")
+        )
+        if found := _micrometers(text, unit):
+            return found
+    return None
+
+
+def _listed_wavelength(dataset: Any, index: int) -> float | None:
+    """The same, from a header that lists all bands at once."""
+    tags = dataset.tags(ns="ENVI")
+    listed = tags.get("wavelength", "").strip("{} \n").split(",")
+    if len(listed) != dataset.count:
+        return None
+    return _micrometers(listed[index - 1], tags.get("wavelength_units", ""))
+
+
+def _micrometers(text: str, unit: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    unit = unit.strip().lower()
+    if unit.startswith("n") or (not unit and value > 100):  # no optical band is 100 µm long
+        value /= 1000
+    elif unit and not unit.startswith(("u", "µ", "μ", "mic")):
+        return None  # wave numbers, frequencies, indices
+    return value if 0.1 < value < 100 else None

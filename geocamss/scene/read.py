@@ -1,0 +1,129 @@
+"""Pixels of a scene, window by window of the grid, with their validity."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geocamss.scene.grid import Grid
+from geocamss.scene.scene import Scene, SceneBand
+from geocamss.scene.source import Source
+from geocamss.scene.warp import Warp
+from geocamss.scene.window import Window
+
+__all__ = ["Reader", "SceneReader", "Window"]
+
+
+class Reader(Protocol):
+    """Where pixels come from.
+
+    May be called from several threads at once. Closing it ends all reading.
+    """
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Pixels (C, h, w) as stored, and their validity (h, w), True = usable.
+
+        The window is in pixels of the grid and may reach beyond it: where the scene goes on there
+        (beyond an area of interest), its pixels come; elsewhere none are valid.
+        """
+
+    def close(self) -> None:
+        """Give back all handles; reading afterwards is an error."""
+
+
+class SceneReader:
+    """Reads windows of a grid from a scene.
+
+    A pixel is valid where at least one of the bands is, by GDAL's masks (nodata, alpha, internal
+    and per-band masks); a band's NaN and infinity are never valid. What is not valid in its band
+    holds the band's fill value. Values keep the scene's data type, also when they are warped.
+
+    Every thread gets a handle of its own; the values do not depend on the window they are read in.
+    """
+
+    def __init__(
+        self, scene: Scene, bands: tuple[SceneBand, ...], grid: Grid, fill: Sequence[float]
+    ) -> None:
+        """Prepare to read; files are opened by the first read of each thread.
+
+        Args:
+            scene: what is read.
+            bands: in the order of the result, as ``scene.select`` gives them.
+            grid: laid over the scene by ``choose_grid``.
+            fill: value, in stored units, of what is not valid; one for each band.
+        """
+        if len(fill) != len(bands):
+            raise ValueError(f"needs a fill value for each of {len(bands)} bands, got {len(fill)}")
+        self.scene = scene
+        self.bands = bands
+        self.grid = grid
+        self.dtype = np.result_type(*(band.dtype for band in bands))
+        self._fill = _as_stored(fill, self.dtype)[:, None, None]
+        self._local = threading.local()
+        self._open: list[Source | Warp] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """See ``Reader.read``.
+
+        Raises:
+            ReadError: the file is damaged or out of reach; names file and window.
+        """
+        if self.grid.aligned is not None:
+            values, valid = self._handle.read(window.shifted(*self.grid.aligned))
+        else:
+            values, valid = self._handle.read(window)
+        if valid is None:
+            return values, np.ones(window.shape, bool)
+        usable: NDArray[np.bool_] = np.any(valid, axis=0)
+        return np.where(valid, values, self._fill), usable
+
+    def close(self) -> None:
+        """Close the handles of all threads."""
+        with self._lock:
+            self._closed = True
+            while self._open:
+                self._open.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def _handle(self) -> Source | Warp:
+        """The calling thread's own."""
+        handle: Source | Warp | None = getattr(self._local, "handle", None)
+        if handle is None:
+            with self._lock:
+                if self._closed:
+                    raise ValueError(f"the reader of {self.scene.path} is closed")
+                handle = self._local.handle = self._new_handle()
+                self._open.append(handle)
+        return handle
+
+    def _new_handle(self) -> Source | Warp:
+        if self.grid.aligned is not None:
+            return Source(self.scene, self.bands, self.dtype)
+        return Warp(self.scene, self.bands, self.grid, self.dtype)
+
+
+def _as_stored(fill: Sequence[float], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Fill values in the scene's data type: rounded, and brought into its range."""
+    values = np.asarray(fill, np.float64)
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.array([min(max(round(v), limits.min), limits.max) for v in values.tolist()], dtype)

@@ -1,0 +1,309 @@
+"""The scene: what a raster file says of itself. No pixels are read here."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import os
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from affine import Affine
+from pyproj.exceptions import CRSError, ProjError
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.rpc import RPC
+
+from geocamss.errors import BandError, GeocamssWarning, SceneError
+from geocamss.modelcard import BandSpec, ModelCard
+from geocamss.scene.band import SceneBand
+from geocamss.scene.bands import COMMON_BANDS, canonical_name, meanings_of, spectral_distance
+from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, is_remote, open_raster
+from geocamss.scene.georeference import Georeference
+from geocamss.scene.ground import ground_distance
+from geocamss.scene.header import (
+    check_bounds,
+    read_alpha,
+    read_bands,
+    read_georeference,
+    read_tags,
+)
+from geocamss.scene.stamp import acquired, fingerprint
+
+__all__ = ["Scene", "SceneBand", "parse_bands"]
+
+NEAR = 0.04
+"""Bands stand in for each other when their centers differ by at most this fraction."""
+
+SHOWN = 20
+"""Messages list this many things at most."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One raster to be segmented: everything but its pixels."""
+
+    path: str
+    """Path, URL or whatever else GDAL opens."""
+
+    driver: str
+    """GDAL's short name of the format."""
+
+    width: int
+    """Columns, in pixels."""
+
+    height: int
+    """Rows, in pixels."""
+
+    bands: tuple[SceneBand, ...]
+    """Image bands; alpha apart. The bands of a palette picture are its colors."""
+
+    alpha: int | None
+    """Index, from 1, of the band that says where pixels are valid."""
+
+    crs: CRS | None
+    """Coordinate system; None where the scene has no place on the ground."""
+
+    transform: Affine | None
+    """From (column, row) to coordinates; None unless that is plain affine."""
+
+    georeferencing: Literal["transform", "gcps", "rpcs", "none"]
+    """What ties pixels to coordinates."""
+
+    datetime: dt.datetime | None
+    """When it was acquired, UTC; None if the file does not say."""
+
+    fingerprint: str
+    """Changes when the file does: SHA-256 of path, size and time or ETag, in hexadecimal."""
+
+    chosen: tuple[tuple[str, int], ...] = ()
+    """Band names and indices that the user gave; they win over all else."""
+
+    overviews: tuple[int, ...] = ()
+    """Factors of the reduced copies in the file, ascending."""
+
+    gcps: tuple[GroundControlPoint, ...] = field(default=(), compare=False, repr=False)
+    """Ground control points, where those tie pixels to coordinates."""
+
+    rpcs: RPC | None = field(default=None, compare=False, repr=False)
+    """Rational polynomial coefficients, where those tie pixels to coordinates."""
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], bands: Mapping[str, int] | None = None) -> Scene:
+        """Read what a raster says of itself.
+
+        Args:
+            path: anything that GDAL opens.
+            bands: index, from 1, by name, where the file does not tell or tells wrong.
+
+        Raises:
+            SceneError: it cannot be opened, or is nothing that can be mapped.
+            BandError: ``bands`` names an index that is not there.
+        """
+        where = os.fspath(path)
+        with gdal_environment(where):
+            try:
+                dataset = open_raster(where)
+            except (*GDAL_ERRORS, OSError, ValueError, TypeError) as error:
+                raise SceneError(_why_not_opened(where, error)) from error
+            with dataset:
+                try:
+                    return cls._of(where, dataset, _checked(bands or {}))
+                except GDAL_ERRORS as error:
+                    raise SceneError(f"{where}: its header cannot be read: {error}") from error
+
+    @classmethod
+    def _of(cls, path: str, dataset: Any, chosen: dict[str, int]) -> Scene:
+        check_bounds(path, dataset)
+        tags = read_tags(dataset)
+        alpha = read_alpha(dataset, chosen)
+        bands = read_bands(path, dataset, alpha, chosen, tags)
+        place = read_georeference(path, dataset)
+        return cls(
+            path=path,
+            driver=dataset.driver,
+            width=dataset.width,
+            height=dataset.height,
+            bands=bands,
+            alpha=alpha,
+            crs=place.crs,
+            transform=place.transform,
+            georeferencing=place.kind,
+            datetime=acquired(path, tags),
+            fingerprint=fingerprint(path, dataset.files, remote=is_remote(path)),
+            chosen=tuple(chosen.items()),
+            overviews=tuple(dataset.overviews(bands[0].index)),
+            gcps=tuple(place.gcps),
+            rpcs=place.rpcs,
+        )
+
+    @cached_property
+    def georeference(self) -> Georeference:
+        """The way between its pixels and its coordinates."""
+        return Georeference(self.georeferencing, self.crs, self.transform, self.gcps, self.rpcs)
+
+    @cached_property
+    def pixel_size(self) -> tuple[float, float] | None:
+        """Ground width and height of the pixel at the center, in meters; None without CRS."""
+        if self.crs is None:
+            return None
+        cols = self.width / 2 + np.array([-0.5, 0.5, 0.0, 0.0])
+        rows = self.height / 2 + np.array([0.0, 0.0, -0.5, 0.5])
+        with gdal_environment(self.path):
+            xs, ys = self.georeference.to_crs(cols, rows)
+        if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
+            return None
+        try:
+            size = ground_distance(self.crs, (xs[::2], ys[::2]), (xs[1::2], ys[1::2]))
+        except (CRSError, ProjError):
+            return None
+        return (float(size[0]), float(size[1])) if (size > 0).all() else None
+
+    @property
+    def gsd(self) -> float | None:
+        """Ground sample distance at the center, in meters; None without CRS."""
+        return math.sqrt(math.prod(self.pixel_size)) if self.pixel_size else None
+
+    def select(self, card: ModelCard) -> tuple[SceneBand, ...]:
+        """The bands that a model wants, in the order of its input channels.
+
+        Warns when a band is there by custom only, or when a near relative stands in for it.
+
+        Raises:
+            BandError: a band is not there, or there twice.
+        """
+        wanted = frozenset(canonical_name(name) for name in card.band_names)
+        found = [self._find(spec, wanted) for spec in card.bands]
+        missing = [s.name for s, band in zip(card.bands, found, strict=True) if band is None]
+        if missing:
+            raise BandError(self._what_is_missing(card, missing))
+        bands = tuple(band for band in found if band is not None)
+        assumed = [str(band.name) for band in bands if band.assumed]
+        if assumed:
+            self._warn(
+                f"nothing says which band is which; took bands "
+                f"{', '.join(str(b.index) for b in bands if b.assumed)} for {', '.join(assumed)}"
+            )
+        return bands
+
+    def _find(self, spec: BandSpec, wanted: frozenset[str | None]) -> SceneBand | None:
+        """The band that a model's entry means, or None.
+
+        Args:
+            spec: the entry.
+            wanted: common names of all entries; their bands stand in for no other.
+        """
+        chosen = dict(self.chosen)
+        name = canonical_name(spec.name) or spec.name.lower()
+        if name in chosen:
+            band = next(b for b in self.bands if b.index == chosen[name])
+            return replace(band, name=name)
+        free = [band for band in self.bands if band.index not in chosen.values()]
+        named = [b for b in free if b.name == name or (not b.name and b.label.lower() == name)]
+        if len(named) > 1:
+            raise BandError(
+                f"{self.path}: {name} may be band {' or band '.join(str(b) for b in named)}; "
+                f"say which, as in --bands {name}={named[0].index}"
+            )
+        if named:
+            return named[0]
+        return self._stand_in(name, spec.wavelength, [b for b in free if b.name not in wanted])
+
+    def _stand_in(
+        self, name: str, wavelength: float | None, free: Sequence[SceneBand]
+    ) -> SceneBand | None:
+        """The band nearest in wavelength, where none has the wanted name."""
+        if wavelength is None and name in COMMON_BANDS:
+            wavelength = COMMON_BANDS[name].center
+        if wavelength is None:
+            return None
+        near = [
+            (spectral_distance(center, wavelength), band)
+            for band in free
+            if (center := _center(band)) is not None
+        ]
+        distance, band = min(near, key=lambda pair: pair[0], default=(math.inf, None))
+        if band is None or distance > NEAR:
+            return None
+        self._warn(f"no band is called {name}; band {band} is taken for it")
+        return band
+
+    def _warn(self, what: str) -> None:
+        warnings.warn(
+            f"{self.path}: {what}. If that is wrong, say which is which, as in --bands red=3",
+            GeocamssWarning,
+            stacklevel=4,
+        )
+
+    def _what_is_missing(self, card: ModelCard, missing: Sequence[str]) -> str:
+        codes = [
+            f"{band.label} is {', '.join(f'{n} on {s}' for s, n in meanings.items())}"
+            for band in self.bands
+            if not band.name and (meanings := meanings_of(band.label))
+        ]
+        shown = [str(band) for band in self.bands[:SHOWN]]
+        more = len(self.bands) - len(shown)
+        lines = [
+            f"{self.path}: no band is known to be {', '.join(missing)}.",
+            f"  the model wants  {', '.join(card.band_names)}",
+            f"  the scene has    {'; '.join(shown)}{f'; and {more} more' if more else ''}",
+        ]
+        if codes:
+            lines.append(f"  but {'; '.join(codes[:SHOWN])}")
+        example = ",".join(f"{name}={i}" for i, name in enumerate(missing, 1))
+        lines.append(f"  say which is which, by index from 1, as in --bands {example}")
+        return "\n".join(lines)
+
+
+def parse_bands(text: str) -> dict[str, int]:
+    """Read ``red=3,green=2,blue=1``: names of bands and their indices, from 1.
+
+    Raises:
+        BandError: it is not of this form, or a name repeats.
+    """
+    bands: dict[str, int] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([^=,]+?)\s*=\s*(\d{1,9})\s*", part)
+        if not match:
+            raise BandError(f"bands are given as in red=3,green=2,blue=1, got {text!r}")
+        name = match[1].lower()
+        if name in bands:
+            raise BandError(f"band {name!r} is given twice in {text!r}")
+        bands[name] = int(match[2])
+    return bands
+
+
+def _center(band: SceneBand) -> float | None:
+    """Where a band lies, in micrometers; None for one that is too wide to stand for another."""
+    if band.name == "pan":
+        return None
+    if band.wavelength is not None or band.name is None:
+        return band.wavelength
+    return COMMON_BANDS[band.name].center if band.name in COMMON_BANDS else None
+
+
+def _why_not_opened(path: str, error: Exception) -> str:
+    """Say why a raster does not open, and what to do."""
+    local = not is_remote(path) and not path.startswith(("/vsi", "<")) and "\0" not in path
+    plain = Path(path)
+    if local and ":" not in path and not plain.exists():
+        return f"{path}: no such file"
+    if local and plain.is_dir():
+        return f"{path}: this is a folder and no raster; give a file in it"
+    if local and plain.is_file() and plain.stat().st_size == 0:
+        return f"{path}: the file is empty"
+    return f"{path}: cannot be opened as a raster: {error}"
+
+
+def _checked(bands: Mapping[str, int]) -> dict[str, int]:
+    """Common names where there are any, and whole numbers."""
+    for name, index in bands.items():
+        if isinstance(index, bool) or not isinstance(index, int):
+            raise BandError(f"a band is chosen by its index, from 1, got {name}={index!r}")
+    return {canonical_name(name) or name.lower(): index for name, index in bands.items()}

@@ -1,0 +1,151 @@
+"""Windows of a scene's own pixels, with the validity of every band."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window as RasterWindow
+
+from geocamss.errors import ReadError, SceneError
+from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, open_raster
+from geocamss.scene.scene import Scene, SceneBand
+from geocamss.scene.window import Window
+
+__all__ = ["Source"]
+
+
+class Source:
+    """One open handle on a scene; for one thread.
+
+    Raises:
+        SceneError: the scene cannot be opened any more.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        bands: tuple[SceneBand, ...],
+        dtype: np.dtype[Any],
+        overview: int | None = None,
+    ) -> None:
+        """Open the file.
+
+        Args:
+            scene: which.
+            bands: in the order of the result.
+            dtype: of the result.
+            overview: position in ``scene.overviews`` of the reduced copy to read instead.
+        """
+        self.path = scene.path
+        self.bands = bands
+        self.dtype = dtype
+        options: dict[str, Any] = {}
+        if scene.driver == "GTiff":
+            options["num_threads"] = "all_cpus"  # TIFF tiles of a window are decoded side by side
+        if overview is not None:
+            options["overview_level"] = overview
+        with gdal_environment(self.path):
+            try:
+                self._dataset = open_raster(self.path, **options)
+            except (*GDAL_ERRORS, OSError) as error:
+                raise SceneError(f"{self.path}: cannot be opened any more: {error}") from error
+            self._palette = _palette(self._dataset, bands)
+        self.extent = Window(0, 0, self._dataset.height, self._dataset.width)
+        self._alpha = scene.alpha
+
+    def close(self) -> None:
+        """Give the handle back."""
+        self._dataset.close()
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Values (C, h, w) and validity (C, h, w); None for the latter if all are valid.
+
+        The window may reach beyond the scene; there values are 0, and not valid.
+
+        Raises:
+            ReadError: the file is damaged or out of reach.
+        """
+        there = window & self.extent
+        if there.empty:
+            shape = (len(self.bands), *window.shape)
+            return np.zeros(shape, self.dtype), np.zeros(shape, bool)
+        part = RasterWindow(there.col, there.row, there.width, there.height)
+        with gdal_environment(self.path):
+            try:
+                values = self._values(part)
+                valid = self._valid(part, values)
+            except (*GDAL_ERRORS, OSError, MemoryError) as error:
+                raise ReadError(
+                    f"{self.path}: rows {there.row} to {there.stop_row}, columns {there.col} to "
+                    f"{there.stop_col} cannot be read: {error.__cause__ or error}; the file is "
+                    "damaged, incomplete or out of reach"
+                ) from error
+        if self._palette is not None:
+            values = np.moveaxis(self._palette[values[0]], -1, 0)
+        if there == window:
+            return values, valid
+        return _placed(values, there, window), _placed(
+            np.ones(values.shape, bool) if valid is None else valid, there, window
+        )
+
+    def _values(self, part: RasterWindow) -> NDArray[Any]:
+        indexes = [band.index for band in self.bands]
+        if self._palette is not None:
+            index: NDArray[Any] = self._dataset.read(indexes[:1], window=part)
+            return index
+        out = np.empty((len(indexes), part.height, part.width), self.dtype)
+        self._dataset.read(indexes, window=part, out=out)
+        return out
+
+    def _valid(self, part: RasterWindow, values: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Validity of each band, or None for all."""
+        masks = [
+            self._band_valid(band, part, values[min(i, len(values) - 1)])
+            for i, band in enumerate(self.bands)
+        ]
+        if values.dtype.kind == "f":
+            finite = np.isfinite(values)
+            if not finite.all():
+                masks = [f if m is None else f & m for m, f in zip(masks, finite, strict=True)]
+        if all(mask is None for mask in masks):
+            return None
+        full = np.ones(values.shape[1:], bool)
+        return np.stack([full if mask is None else mask for mask in masks])
+
+    def _band_valid(
+        self, band: SceneBand, part: RasterWindow, values: NDArray[Any]
+    ) -> NDArray[np.bool_] | None:
+        if band.mask == "none":
+            return None
+        if band.mask == "alpha":
+            return np.asarray(self._dataset.read(self._alpha, window=part) > 0)
+        if band.mask == "nodata" and values.dtype.kind in "iu" and _whole(band.nodata):
+            return np.asarray(values != int(band.nodata or 0))
+        return np.asarray(self._dataset.read_masks(band.index, window=part) > 0)
+
+
+def _whole(value: float | None) -> bool:
+    return value is not None and math.isfinite(value) and value == int(value)
+
+
+def _palette(dataset: Any, bands: tuple[SceneBand, ...]) -> NDArray[np.uint8] | None:
+    """(indices, C) values of the bands by stored index; 0 where the color table ends."""
+    columns = [band.color for band in bands if band.color is not None]
+    if len(columns) < len(bands):
+        return None
+    size = 2 ** (8 * np.dtype(dataset.dtypes[bands[0].index - 1]).itemsize)
+    colors = np.zeros((size, 4), np.uint8)
+    for index, color in dataset.colormap(bands[0].index).items():
+        colors[index] = color
+    return colors[:, columns]
+
+
+def _placed(values: NDArray[Any], there: Window, window: Window) -> NDArray[Any]:
+    """Values of a part of a window, in an array for all of it that is 0 elsewhere."""
+    whole = np.zeros((len(values), *window.shape), values.dtype)
+    rows, cols = there.within(window)
+    whole[:, rows, cols] = values
+    return whole

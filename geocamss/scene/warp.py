@@ -1,0 +1,315 @@
+"""Windows of a grid whose pixels are not the scene's: rotated, flipped, or of another size or CRS.
+
+GDAL's warper gives values that depend a little on the window asked for, since it approximates
+positions over whatever it is given; overlapping chips, blocks and areas of interest would then
+disagree. Here a value is a function of the pixel's place in the global lattice alone. Validity is
+kept for each band, and no invalid value has a share in a valid one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geocamss.scene.grid import Grid
+from geocamss.scene.ground import Points, transformer
+from geocamss.scene.scene import Scene, SceneBand
+from geocamss.scene.source import Source
+from geocamss.scene.window import Window
+
+__all__ = ["Warp", "bilinear", "box_mean", "choose_overview", "scene_steps"]
+
+STEP = 32
+"""Positions are reckoned exactly at every such pixel of the lattice, and interpolated between."""
+
+STEP_GSD = 200.0
+"""In meters: the earth curves too much between the pixels of coarser grids; they are all exact.
+With pixels of this size interpolated positions are off by less than 0.005 of one."""
+
+SOURCE_PIXELS = 2**24
+"""A window is cut into parts until each needs at most about this many pixels of the scene."""
+
+SNAP = 1e-6
+"""Fraction of a pixel below which a position is on a pixel's center."""
+
+
+class Warp:
+    """Takes a scene's pixels to a grid; for one thread."""
+
+    def __init__(
+        self, scene: Scene, bands: tuple[SceneBand, ...], grid: Grid, dtype: np.dtype[Any]
+    ) -> None:
+        """Open the file.
+
+        Args:
+            scene: what is read; has a CRS, as the grid has.
+            bands: in the order of the result.
+            grid: laid over the scene.
+            dtype: of the result.
+        """
+        self.scene = scene
+        self.grid = grid
+        self.dtype = dtype
+        self._place = scene.georeference
+        self._turn = (
+            transformer(grid.crs, scene.crs)
+            if grid.crs is not None and scene.crs is not None and grid.crs != scene.crs
+            else None
+        )
+        factors = scene_steps(scene, grid)
+        overview = choose_overview(scene.overviews, min(factors))
+        self._source = Source(scene, bands, dtype, overview)
+        extent = self._source.extent
+        self._reduced = scene.width / extent.width, scene.height / extent.height
+        col_factor, row_factor = (f / r for f, r in zip(factors, self._reduced, strict=True))
+        self._box = max(1, round(row_factor)), max(1, round(col_factor))
+        exact = grid.gsd is None or grid.gsd > STEP_GSD
+        self._step = 1 if exact else STEP
+
+    def close(self) -> None:
+        """Give the handle back."""
+        self._source.close()
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Values (C, h, w) and validity (C, h, w) of a window of the grid.
+
+        Raises:
+            ReadError: the file is damaged or out of reach.
+        """
+        cols, rows = self._cells(window)
+        near = self._needed(cols, rows)
+        shape = (len(self._source.bands), *window.shape)
+        if near.empty:
+            return np.zeros(shape, self.dtype), np.zeros(shape, bool)
+        if near.area * math.prod(self._box) > SOURCE_PIXELS and window.area > 1:
+            return self._in_parts(window)
+        high, wide = self._box
+        values, valid = self._source.read(
+            Window(near.row * high, near.col * wide, near.height * high, near.width * wide)
+        )
+        cells, usable = box_mean(values, valid, self._box)
+        found, where = bilinear(cells, usable, cols - near.col, rows - near.row)
+        return _stored(found, self.dtype), where
+
+    def _in_parts(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """The same, in two halves."""
+        if window.height >= window.width:
+            half = window.height // 2
+            one = Window(window.row, window.col, half, window.width)
+            two = Window(window.row + half, window.col, window.height - half, window.width)
+        else:
+            half = window.width // 2
+            one = Window(window.row, window.col, window.height, half)
+            two = Window(window.row, window.col + half, window.height, window.width - half)
+        axis = 1 if window.height >= window.width else 2
+        parts = [self.read(part) for part in (one, two)]
+        masks = [np.ones(v.shape, bool) if m is None else m for v, m in parts]
+        return np.concatenate([v for v, _ in parts], axis), np.concatenate(masks, axis)
+
+    def _needed(self, cols: NDArray[np.float64], rows: NDArray[np.float64]) -> Window:
+        """The cells of the scene that positions lie among."""
+        high, wide = self._box
+        extent = self._source.extent
+        whole = Window(0, 0, -(-extent.height // high), -(-extent.width // wide))
+        there = (
+            (cols > -1) & (cols < whole.width) & (rows > -1) & (rows < whole.height)
+        )  # False for NaN
+        if not there.any():
+            return Window(0, 0, 0, 0)
+        cols, rows = cols[there], rows[there]
+        return Window.between(
+            math.floor(rows.min()),
+            math.floor(cols.min()),
+            math.floor(rows.max()) + 2,
+            math.floor(cols.max()) + 2,
+        )
+
+    def _cells(self, window: Window) -> Points:
+        """(column, row) positions (h, w) of pixels among cells, whose centers are whole."""
+        cols, rows = self._positions(window)
+        cols = cols / (self._reduced[0] * self._box[1]) - 0.5
+        rows = rows / (self._reduced[1] * self._box[0]) - 0.5
+        return _snap(cols), _snap(rows)
+
+    def _positions(self, window: Window) -> Points:
+        """The same among the scene's pixels, whose centers are at halves."""
+        top, left = window.row + self.grid.origin[0], window.col + self.grid.origin[1]
+        row_nodes, row_node, row_part = _nodes(top, window.height, self._step)
+        col_nodes, col_node, col_part = _nodes(left, window.width, self._step)
+        exact = self._exact(
+            *np.meshgrid(col_nodes - self.grid.origin[1], row_nodes - self.grid.origin[0])
+        )
+        if self._step == 1:
+            return exact[0][:-1, :-1], exact[1][:-1, :-1]
+        with np.errstate(invalid="ignore"):  # inf where there is no ground
+            cols, rows = (
+                _between(
+                    _between(nodes, row_node, row_part[:, None]).T, col_node, col_part[:, None]
+                ).T
+                for nodes in exact
+            )
+        lost = ~(np.isfinite(cols) & np.isfinite(rows))
+        if lost.any():  # near the edge of the CRS's ground
+            i, j = np.nonzero(lost)
+            cols[lost], rows[lost] = self._exact(j + window.col, i + window.row)
+        return cols, rows
+
+    def _exact(self, cols: NDArray[Any], rows: NDArray[Any]) -> Points:
+        """Positions among the scene's pixels of the centers of grid pixels."""
+        xs, ys = self.grid.coordinates(cols + 0.5, rows + 0.5)
+        if self._turn is not None:
+            xs, ys = map(np.asarray, self._turn.transform(xs, ys))
+            if self.scene.crs is not None and self.scene.crs.is_geographic:
+                middle = self._middle[0]
+                xs = middle + (xs - middle + 180.0) % 360.0 - 180.0
+        return self._place.to_pixels(xs, ys)
+
+    @property
+    def _middle(self) -> tuple[float, float]:
+        """Coordinates of the scene's center."""
+        xs, ys = self._place.to_crs(self.scene.width / 2, self.scene.height / 2)
+        return float(xs), float(ys)
+
+
+def scene_steps(scene: Scene, grid: Grid) -> tuple[float, float]:
+    """Columns and rows of the scene for a step of one grid pixel, at the scene's center.
+
+    1 and 1 where that cannot be told.
+    """
+    cols = scene.width / 2 + np.array([-0.5, 0.5, 0.0, 0.0])
+    rows = scene.height / 2 + np.array([0.0, 0.0, -0.5, 0.5])
+    xs, ys = scene.georeference.to_crs(cols, rows)
+    if grid.crs is not None and scene.crs is not None and grid.crs != scene.crs:
+        xs, ys = map(np.asarray, transformer(scene.crs, grid.crs).transform(xs, ys))
+    across, down = xs / grid.transform.a, ys / grid.transform.e
+    turn = np.array(
+        [[across[1] - across[0], across[3] - across[2]], [down[1] - down[0], down[3] - down[2]]]
+    )
+    if not np.isfinite(turn).all() or abs(np.linalg.det(turn)) < 1e-12:
+        return 1.0, 1.0
+    back = np.linalg.inv(turn)
+    # Rounded, so that noise does not choose between two box sizes.
+    return round(float(np.hypot(*back[0])), 6), round(float(np.hypot(*back[1])), 6)
+
+
+def choose_overview(factors: tuple[int, ...], wanted: float) -> int | None:
+    """Position of the most reduced copy that serves; None for the original.
+
+    It has twice the wanted detail: many files were reduced by leaving pixels out, and averaging
+    the rest makes up for that.
+
+    Args:
+        factors: by how much the copies are reduced, ascending.
+        wanted: pixels of the original for a pixel of the result.
+    """
+    fitting = [index for index, factor in enumerate(factors) if 1 < factor <= wanted / 2]
+    return fitting[-1] if fitting else None
+
+
+def box_mean(
+    values: NDArray[Any], valid: NDArray[np.bool_] | None, box: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Means of the valid values in boxes of (rows, columns) pixels.
+
+    Args:
+        values: (C, h, w); h and w are multiples of the box's sides.
+        valid: (C, h, w), True = usable; None if all are.
+        box: rows and columns.
+
+    Returns:
+        Means as floating point, and which boxes are at least half valid.
+    """
+    high, wide = box
+    values = values.astype(_working(values.dtype), copy=False)
+    if box == (1, 1):
+        return values, valid
+    shape = (len(values), values.shape[1] // high, high, values.shape[2] // wide, wide)
+    if valid is None:
+        return values.reshape(shape).mean(axis=(2, 4), dtype=values.dtype), None
+    total = np.where(valid, values, 0).reshape(shape).sum(axis=(2, 4), dtype=values.dtype)
+    count = valid.reshape(shape).sum(axis=(2, 4))
+    return total / np.maximum(count, 1).astype(values.dtype), 2 * count >= high * wide
+
+
+def bilinear(
+    cells: NDArray[Any],
+    valid: NDArray[np.bool_] | None,
+    cols: NDArray[np.float64],
+    rows: NDArray[np.float64],
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Values at positions between the centers of cells, from the valid ones of the four around.
+
+    Args:
+        cells: (C, H, W) floating point.
+        valid: (C, H, W), True = usable; None if all are.
+        cols: (h, w) column positions; the center of the first cell is at 0.
+        rows: (h, w) row positions.
+
+    Returns:
+        (C, h, w) values, and which of them are valid: those whose nearest cell is.
+    """
+    height, width = cells.shape[1:]
+    there = (cols >= -0.5) & (cols < width - 0.5) & (rows >= -0.5) & (rows < height - 0.5)
+    cols, rows = np.where(there, cols, 0.0), np.where(there, rows, 0.0)
+    col, row = np.floor(cols).astype(np.int64), np.floor(rows).astype(np.int64)
+    right, down = (cols - col).astype(cells.dtype), (rows - row).astype(cells.dtype)
+    total = np.zeros((len(cells), *cols.shape), cells.dtype)
+    share = np.zeros_like(total)
+    flat = cells.reshape(len(cells), -1)
+    usable = None if valid is None else valid.reshape(len(cells), -1)
+    for i, down_share in ((0, 1 - down), (1, down)):
+        for j, right_share in ((0, 1 - right), (1, right)):
+            inside = (row + i >= 0) & (row + i < height) & (col + j >= 0) & (col + j < width)
+            place = np.clip(row + i, 0, height - 1) * width + np.clip(col + j, 0, width - 1)
+            weight = np.where(inside, down_share * right_share, 0)
+            weights = weight[None] if usable is None else weight * usable[:, place]
+            total += weights * np.where(weights > 0, flat[:, place], 0)
+            share += weights
+    nearest = np.floor(rows + 0.5).astype(np.int64) * width + np.floor(cols + 0.5).astype(np.int64)
+    where = np.broadcast_to(there, total.shape) if usable is None else there & usable[:, nearest]
+    return total / np.where(share > 0, share, 1), where
+
+
+def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Floating point that holds all values of a type, as far as any does."""
+    return np.result_type(dtype, np.float32)
+
+
+def _stored(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Back in the scene's type, rounded."""
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    highest = np.nextafter(values.dtype.type(limits.max) + 1, 0, dtype=values.dtype)
+    stored: NDArray[Any] = np.clip(np.rint(values), limits.min, highest).astype(dtype)
+    return stored
+
+
+def _snap(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positions that differ from a whole number by noise become whole."""
+    whole = np.rint(positions)
+    return np.where(np.abs(positions - whole) < SNAP, whole, positions)
+
+
+def _nodes(
+    start: int, count: int, step: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Nodes of the lattice around [start, start + count), every ``step`` pixels from its origin.
+
+    Returns:
+        The nodes; for each pixel which node precedes it; and how far it is from that to the next.
+    """
+    pixels = np.arange(start, start + count)
+    first = start // step
+    nodes = np.arange(first, (start + max(count, 1) - 1) // step + 2) * step
+    return nodes, pixels // step - first, (pixels % step) / step
+
+
+def _between(
+    values: NDArray[np.float64], node: NDArray[np.int64], part: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Linear interpolation along the first axis."""
+    return (1 - part) * values[node] + part * values[node + 1]
