@@ -160,18 +160,21 @@ def print_model(facts: Mapping[str, Any]) -> None:
     for item in facts["classes"]:
         color = "#{:02x}{:02x}{:02x}".format(*item["color"])
         classes.add_row(str(item["value"]), item["name"], color)
-    console.print("\n", classes, sep="")
+    console.print()
+    console.print(classes)
 
     if facts["training"]:
         training = plain_table("trained on", "license", "note")
         for source in facts["training"]:
             training.add_row(source["name"], source["license"], source["note"])
-        console.print("\n", training, sep="")
+        console.print()
+        console.print(training)
     if facts["metrics"]:
         metrics = plain_table("measured", "score", right=("score",))
         for name, score in facts["metrics"].items():
             metrics.add_row(name, f"{score:.3f}")
-        console.print("\n", metrics, sep="")
+        console.print()
+        console.print(metrics)
 
 
 def _model_band(band: Mapping[str, Any]) -> str:
@@ -213,7 +216,8 @@ def print_scene(facts: Mapping[str, Any]) -> None:
     )
     for band in facts["bands"]:
         bands.add_row(*(_cell(band[field]) for field in band))
-    console.print("\n", bands, sep="")
+    console.print()
+    console.print(bands)
 
     for name, fit in facts["models"].items():
         console.print()

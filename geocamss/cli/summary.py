@@ -30,12 +30,14 @@ def print_summary(result: Result) -> None:
     console = plain_console()
     rows = result.areas.to_dict("records")
     largest = max((row["area_m2"] for row in rows), default=0.0)
+    # Without a CRS nothing is known of the ground, and areas are counts.
+    counted = all(row["area_m2"] == row["pixels"] for row in rows)
     table = plain_table(
         "class", "area", "share", "confidence", right=("area", "share", "confidence")
     )
     for row in rows:
         confidence = f"{row['confidence']:.0f} %" if math.isfinite(row["confidence"]) else "-"
-        area = area_text(row["area_m2"], largest)
+        area = f"{row['pixels']:,} pixels" if counted else area_text(row["area_m2"], largest)
         table.add_row(row["name"], area, f"{100 * row['share']:.1f} %", confidence)
     console.print(table)
     console.print()

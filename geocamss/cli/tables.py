@@ -21,7 +21,9 @@ def plain_table(*columns: str, right: tuple[str, ...] = (), header: bool = True)
         right: those whose cells stand flush right.
         header: whether the headings are shown.
     """
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold", show_header=header)
+    table = Table(
+        box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold", show_header=header
+    )
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return table

@@ -51,3 +51,20 @@ def test_summary_names_classes_and_files(tmp_path: Path, capsys) -> None:
     assert "91 %" in text
     assert "[red] road" in text
     assert str(tmp_path / "classes.tif") in text.replace("\n", "")
+
+
+def test_without_ground_the_summary_counts_pixels(tmp_path: Path, capsys) -> None:
+    areas = pd.DataFrame(
+        {
+            "class": [1],
+            "name": ["water"],
+            "pixels": [2_000_000],
+            "area_m2": [2e6],
+            "share": [1.0],
+            "confidence": [50.0],
+        }
+    )
+    print_summary(SimpleNamespace(folder=tmp_path, areas=areas))
+    text = capsys.readouterr().out
+    assert "2,000,000 pixels" in text
+    assert "km²" not in text
