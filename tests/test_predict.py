@@ -1,0 +1,326 @@
+"""From a scene to a map: the laws that hold whatever the network."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasterio.features import rasterize
+from rasterio.transform import from_origin
+from rio_cogeo.cogeo import cog_validate
+from shapely.geometry import Polygon, box
+
+import geocamss
+from geocamss.errors import InputError, OutputError
+
+CARD = geocamss.ModelCard(
+    bands=["red", "green", "blue"],
+    gsd=0.5,
+    scale=1 / 255,
+    classes=["a", "b", "c", "d"],
+    chip=64,
+    overlap=16,
+)
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 5, padding=2), torch.nn.Tanh(), torch.nn.Conv2d(8, 4, 5, padding=2)
+    )
+
+
+@pytest.fixture
+def model():
+    return geocamss.from_module(network(), CARD)
+
+
+def write_scene(
+    path, pixels, *, crs="EPSG:32632", origin=(500_000.25, 5_400_000.25), res=0.5, **more
+):
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=len(pixels),
+        height=pixels.shape[1],
+        width=pixels.shape[2],
+        dtype=pixels.dtype,
+        crs=crs,
+        transform=from_origin(*origin, res, res),
+        photometric="RGB",
+        **more,
+    ) as file:
+        file.write(pixels)
+    return path
+
+
+def texture(height, width, seed=0):
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(1, 255, (3, -(-height // 7), -(-width // 7)))
+    fine = np.kron(coarse, np.ones((1, 7, 7)))[:, :height, :width]
+    return np.clip(fine + rng.normal(0, 20, fine.shape), 1, 255).astype("uint8")
+
+
+def read(path):
+    with rasterio.open(path) as file:
+        return file.read(1)
+
+
+def test_the_map_lies_on_the_scene(tmp_path, model):
+    pixels = texture(150, 190)
+    pixels[:, 20:60, 30:90] = 0
+    scene = write_scene(tmp_path / "s.tif", pixels, nodata=0)
+    result = geocamss.predict(scene, tmp_path / "out", model=model)
+    with rasterio.open(scene) as before, rasterio.open(result.classes) as after:
+        assert (after.crs, after.transform, after.shape) == (
+            before.crs,
+            before.transform,
+            before.shape,
+        )
+        assert after.nodata == 255
+        assert after.dtypes == ("uint8",)
+        assert after.colormap(1)[1][:3] == CARD.classes.classes[1].color
+        np.testing.assert_array_equal(after.dataset_mask(), before.dataset_mask())
+        assert after.tags()["GEOCAMSS_MODEL_FINGERPRINT"] == model.fingerprint
+    for path in (result.classes, result.confidence):
+        assert cog_validate(path, strict=True, quiet=True)[0]
+
+
+def test_polygons_are_the_map(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(120, 130))
+    result = geocamss.predict(scene, tmp_path / "out", model=model)
+    frame = gpd.read_file(result.polygons, layer="polygons")
+    assert {"class", "name", "confidence", "area_m2"} <= set(frame.columns)
+    with rasterio.open(result.classes) as file:
+        again = rasterize(
+            zip(frame.geometry, frame["class"], strict=True),
+            out_shape=file.shape,
+            transform=file.transform,
+            fill=255,
+            dtype="uint8",
+        )
+        np.testing.assert_array_equal(again, file.read(1))
+    sums = frame.groupby("class")["area_m2"].sum()
+    for row in result.areas.to_dict("records"):
+        assert sums.get(row["class"], 0.0) == pytest.approx(row["area_m2"])
+
+
+def test_an_area_of_interest_changes_no_pixel(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(200, 260))
+    whole = read(
+        geocamss.predict(scene, tmp_path / "whole", model=model, outputs=["classes"]).classes
+    )
+    left, top = 500_000.25, 5_400_000.25
+    shape = Polygon([(left + 20, top - 30), (left + 110, top - 45), (left + 60, top - 90)])
+    aoi = tmp_path / "aoi.geojson"
+    gpd.GeoDataFrame(geometry=[shape], crs="EPSG:32632").to_crs(4326).to_file(aoi)
+    result = geocamss.predict(scene, tmp_path / "part", model=model, outputs=["classes"], aoi=aoi)
+    with rasterio.open(result.classes) as file:
+        part = file.read(1)
+        col, row = round((file.transform.c - left) / 0.5), round((top - file.transform.f) / 0.5)
+    same = whole[row : row + part.shape[0], col : col + part.shape[1]]
+    inside = part != 255
+    assert 0.4 < inside.mean() < 0.6
+    np.testing.assert_array_equal(part[inside], same[inside])
+
+
+def test_a_cut_changes_nothing_farther_than_a_chip(tmp_path, model):
+    pixels = texture(150, 400)
+    whole_scene = write_scene(tmp_path / "whole.tif", pixels)
+    cut = 171
+    halves = [
+        write_scene(tmp_path / "left.tif", pixels[:, :, :cut]),
+        write_scene(
+            tmp_path / "right.tif", pixels[:, :, cut:], origin=(500_000.25 + cut / 2, 5_400_000.25)
+        ),
+    ]
+    maps = [
+        read(
+            geocamss.predict(
+                s, tmp_path / f"{s.stem}-out", model=model, outputs=["classes"]
+            ).classes
+        )
+        for s in (whole_scene, *halves)
+    ]
+    np.testing.assert_array_equal(maps[0][:, : cut - 64], maps[1][:, :-64])
+    np.testing.assert_array_equal(maps[0][:, cut + 64 :], maps[2][:, 64:])
+
+
+def test_batch_size_and_blocks_change_nothing(tmp_path, model, monkeypatch):
+    scene = write_scene(tmp_path / "s.tif", texture(230, 210))
+    first = geocamss.predict(scene, tmp_path / "a", model=model, batch_size=3)
+    monkeypatch.setattr("geocamss.run.block_tiles", lambda _: (1, 2))
+    second = geocamss.predict(scene, tmp_path / "b", model=model, batch_size=3)
+    for name in ("classes.tif", "confidence.tif"):
+        assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes()
+    third = geocamss.predict(scene, tmp_path / "c", model=model, batch_size=8)
+    assert (read(first.classes) != read(third.classes)).mean() <= 1e-5
+
+
+def test_a_naive_loop_agrees(tmp_path):
+    """One chip that holds the whole scene, no blending: the network's own answer."""
+    card = CARD.model_copy(update={"chip": 512, "overlap": 0})
+    net = network(3)
+    pixels = texture(300, 200, seed=5)
+    scene = write_scene(tmp_path / "s.tif", pixels, origin=(512 * 0.5 * 1000, 512 * 0.5 * 20_000))
+    result = geocamss.predict(scene, tmp_path / "o", model=geocamss.from_module(net, card))
+    chip = torch.zeros(1, 3, 512, 512)
+    chip[0, :, :300, :200] = torch.from_numpy(pixels) / 255
+    with torch.inference_mode():
+        said = net(chip).softmax(1)[0, :, :300, :200]
+    top = said.topk(2, dim=0).values
+    clear = (top[0] - top[1] > 1e-3).numpy()
+    np.testing.assert_array_equal(read(result.classes)[clear], said.argmax(0).numpy()[clear])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"samples": 0}, "samples"),
+        ({"steps": 0}, "steps"),
+        ({"seed": -1}, "seed"),
+        ({"batch_size": 0}, "batch size"),
+        ({"outputs": ["classes", "maps"]}, "'maps'.*classes"),
+        ({"outputs": []}, "no output"),
+        ({"gsd": -3.0}, "gsd|GSD|size"),
+        ({"bands": {"red": 9}}, "9"),
+        ({"crs": "EPSG:nonsense"}, "nonsense"),
+        ({"aoi": "nowhere.gpkg"}, r"nowhere\.gpkg"),
+        ({"model": "arial-landcover"}, "aerial-landcover"),
+        ({"model": "aerial-landcover", "device": "abacus"}, "abacus"),
+    ],
+)
+def test_bad_arguments_are_named_before_anything_is_written(tmp_path, model, arguments, message):
+    scene = write_scene(tmp_path / "s.tif", texture(40, 40))
+    with pytest.raises(InputError, match=message):
+        geocamss.predict(scene, tmp_path / "out", **({"model": model} | arguments))
+    assert not (tmp_path / "out").exists()
+
+
+def test_existing_outputs_are_refused(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(40, 40))
+    geocamss.predict(scene, tmp_path / "out", model=model)
+    with pytest.raises(OutputError, match="--overwrite"):
+        geocamss.predict(scene, tmp_path / "out", model=model)
+    geocamss.predict(scene, tmp_path / "out", model=model, overwrite=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 700), (700, 1)])
+def test_odd_shapes(tmp_path, model, shape):
+    scene = write_scene(tmp_path / "s.tif", texture(*shape))
+    result = geocamss.predict(scene, tmp_path / "out", model=model)
+    assert read(result.classes).shape == shape
+    assert (read(result.classes) < 4).all()
+
+
+def test_a_scene_without_data_gives_a_map_without_data(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", np.zeros((3, 80, 90), "uint8"), nodata=0)
+    result = geocamss.predict(scene, tmp_path / "out", model=model)
+    assert (read(result.classes) == 255).all()
+    assert len(gpd.read_file(result.polygons, layer="polygons")) == 0
+    assert result.areas["pixels"].sum() == 0
+
+
+def test_nodata_never_becomes_a_class_nor_bleeds_into_one(tmp_path, model):
+    pixels = texture(150, 150)
+    hole = np.zeros((150, 150), bool)
+    hole[40:90, 60:100] = True
+    one, other = pixels.copy(), pixels.copy()
+    one[:, hole], other[:, hole] = 0, 0
+    scene = write_scene(tmp_path / "a.tif", one, nodata=0)
+    values = geocamss.predict(scene, tmp_path / "a", model=model)
+    other[:, hole] = 255
+    masked = tmp_path / "b.tif"
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        write_scene(masked, other)
+        with rasterio.open(masked, "r+") as file:
+            file.write_mask(np.where(hole, 0, 255).astype("uint8"))
+    by_mask = geocamss.predict(masked, tmp_path / "b", model=model)
+    np.testing.assert_array_equal(read(values.classes) == 255, hole)
+    np.testing.assert_array_equal(read(values.classes), read(by_mask.classes))
+
+
+SCRIPT = """
+    import sys, time, torch
+    import geocamss, geocamss.run
+    sys.path.insert(0, {tests!r})
+    from test_predict import CARD, network
+    geocamss.run.block_tiles = lambda card: (1, 1)
+
+    class Slow(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = network()
+            self.calls = 0
+
+        def forward(self, x):
+            if {pause} and self.calls == {pause}:
+                print("pausing", flush=True)
+                time.sleep(60)
+            self.calls += 1
+            return self.inner(x)
+
+    net = Slow()
+    geocamss.predict({scene!r}, {out!r}, model=geocamss.from_module(net, CARD), batch_size=2)
+    print("calls", net.calls, flush=True)
+"""
+
+
+def run_script(scene, out, pause=0):
+    here = str(Path(__file__).parent)
+    code = textwrap.dedent(SCRIPT).format(tests=here, scene=str(scene), out=str(out), pause=pause)
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    return int(out.split()[-1])
+
+
+def test_a_killed_run_goes_on_where_it_was_to_the_same_bytes(tmp_path):
+    scene = write_scene(tmp_path / "s.tif", texture(200, 220))
+    calls = finish(run_script(scene, tmp_path / "whole"))
+    process = run_script(scene, tmp_path / "killed", pause=calls // 2)
+    assert process.stdout.readline().strip() == "pausing"
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert [p.name for p in (tmp_path / "killed").iterdir()] == [".geocamss"]
+    assert finish(run_script(scene, tmp_path / "killed")) <= calls - calls // 2 + 1
+    for name in ("classes.tif", "confidence.tif", "polygons.gpkg"):
+        whole, resumed = tmp_path / "whole" / name, tmp_path / "killed" / name
+        assert whole.read_bytes() == resumed.read_bytes()
+
+
+def test_a_changed_scene_starts_over(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(100, 100))
+    process = run_script(scene, tmp_path / "out", pause=3)
+    assert process.stdout.readline().strip() == "pausing"
+    process.kill()
+    process.communicate()
+    write_scene(scene, texture(100, 100, seed=1))
+    with pytest.warns(geocamss.GeocamssWarning, match="starts over"):
+        result = geocamss.predict(scene, tmp_path / "out", model=model, batch_size=2)
+    fresh = geocamss.predict(scene, tmp_path / "fresh", model=model, batch_size=2)
+    np.testing.assert_array_equal(read(result.classes), read(fresh.classes))
+
+
+def test_a_map_in_another_crs_covers_the_scene(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(150, 150))
+    result = geocamss.predict(scene, tmp_path / "out", model=model, crs="EPSG:3857")
+    with rasterio.open(result.classes) as file, rasterio.open(scene) as before:
+        assert file.crs.to_epsg() == 3857
+        bounds = rasterio.warp.transform_bounds(before.crs, file.crs, *before.bounds)
+        assert box(*file.bounds).buffer(1e-6).contains(box(*bounds))
+        assert 0.9 < (file.read(1) != 255).mean() < 1
