@@ -1,0 +1,169 @@
+"""Augmentation: image, labels and validity are varied together.
+
+All randomness comes from the generator that is passed in, so that a batch is a function of its
+number, and a resumed run goes on as if it had not stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from kornia.filters import gaussian_blur2d
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from geocamss.training.recipe import Augmentation
+from geocamss.training.sources import IGNORED, LabeledImage
+
+__all__ = ["Chip", "colorize", "cut", "hide_corner"]
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One training sample."""
+
+    image: Tensor
+    """(C, H, W) float32."""
+
+    labels: Tensor
+    """(H, W) int64, channel numbers; 255 is ignored."""
+
+    valid: Tensor
+    """(H, W) bool, True = usable."""
+
+
+def _uniform(low: float, high: float, generator: Generator) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+def _chance(share: float, generator: Generator) -> bool:
+    return float(torch.rand((), generator=generator)) < share
+
+
+def cut(source: LabeledImage, size: int, how: Augmentation, generator: Generator) -> Chip:
+    """Cut a random square out of an image: zoomed, stretched, turned and flipped.
+
+    The image is sampled bilinearly, labels and validity by nearest neighbor; what lies outside
+    the image is ignored and not valid.
+
+    Args:
+        source: The image.
+        size: Width and height of the chip, in pixels.
+        how: Strengths.
+        generator: Source of randomness.
+    """
+    low, high = how.scale
+    zoom = math.exp(_uniform(math.log(low), math.log(high), generator))
+    apart = math.exp(_uniform(-how.stretch, how.stretch, generator) / 2)
+    angle = _uniform(-math.pi, math.pi, generator) if _chance(how.rotation, generator) else 0.0
+    tall, wide = size / zoom * apart, size / zoom / apart
+    window = _window(source, tall, wide, angle, generator)
+    image, labels, valid = _sample(window, size, tall, wide, angle)
+    quarter = int(torch.randint(4, (), generator=generator))
+    flip = _chance(0.5, generator)
+
+    def turn(x: Tensor) -> Tensor:
+        x = torch.rot90(x, quarter, (-2, -1))
+        return x.flip(-1) if flip else x
+
+    return Chip(turn(image), turn(labels), turn(valid))
+
+
+def _window(
+    source: LabeledImage, tall: float, wide: float, angle: float, generator: Generator
+) -> LabeledImage:
+    """A part of the image that holds a turned rectangle, or all of it where it is too small."""
+    sine, cosine = abs(math.sin(angle)), abs(math.cos(angle))
+    need = (math.ceil(tall * cosine + wide * sine) + 1, math.ceil(tall * sine + wide * cosine) + 1)
+    slices = []
+    for length, wanted in zip(source.labels.shape, need, strict=True):
+        taken = min(length, wanted)
+        first = int(torch.randint(length - taken + 1, (), generator=generator))
+        slices.append(slice(first, first + taken))
+    rows, cols = slices
+    return LabeledImage(
+        source.name,
+        source.image[:, rows, cols],
+        source.labels[rows, cols],
+        source.valid[rows, cols],
+    )
+
+
+def _sample(
+    window: LabeledImage, size: int, tall: float, wide: float, angle: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample a (size, size) chip around the middle of a window."""
+    height, width = window.labels.shape
+    steps = (torch.arange(size) + 0.5) / size - 0.5
+    down, right = steps[:, None] * tall, steps[None, :] * wide  # source pixels from the middle
+    sine, cosine = math.sin(angle), math.cos(angle)
+    rows = (down * cosine + right * sine) * (2 / height)  # (size, size) in -1..1
+    cols = (right * cosine - down * sine) * (2 / width)
+    grid = torch.stack([cols.expand(size, size), rows.expand(size, size)], dim=-1)[None]
+    image = _shrunk(window.image.float(), tall / size)[None]
+    pixels = functional.grid_sample(image, grid, padding_mode="border", align_corners=False)[0]
+    # Nearest neighbor by index: no class number is ever interpolated.
+    row = ((rows + 1) * (height / 2)).floor().long()
+    col = ((cols + 1) * (width / 2)).floor().long()
+    inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
+    flat = (row.clamp(0, height - 1) * width + col.clamp(0, width - 1)).expand(size, size)
+    labels = window.labels.reshape(-1)[flat].long().masked_fill(~inside, IGNORED)
+    valid = window.valid.reshape(-1)[flat] & inside
+    return pixels, labels.masked_fill(~valid, IGNORED), valid
+
+
+def _shrunk(image: Tensor, step: float) -> Tensor:
+    """Average pixels together where the chip's pixels are wider than one and a half of them."""
+    factor = int(step + 0.5)
+    if factor < 2:
+        return image
+    return functional.avg_pool2d(image[None], factor, ceil_mode=True, count_include_pad=False)[0]
+
+
+def hide_corner(chip: Chip, how: Augmentation, generator: Generator) -> Chip:
+    """Make what lies beyond a random line nodata, as at the rim of a scene."""
+    if not _chance(how.nodata, generator):
+        return chip
+    height, width = chip.valid.shape
+    angle = _uniform(0, 2 * math.pi, generator)
+    offset = _uniform(-0.2, 0.5, generator)
+    down = (torch.arange(height) / height - 0.5)[:, None]
+    right = (torch.arange(width) / width - 0.5)[None, :]
+    valid = chip.valid & (down * math.sin(angle) + right * math.cos(angle) < offset)
+    return Chip(chip.image, chip.labels.masked_fill(~valid, IGNORED), valid)
+
+
+def colorize(image: Tensor, how: Augmentation, generator: Generator) -> Tensor:
+    """Vary the colors, sharpness and noise of a chip.
+
+    Args:
+        image: (C, H, W) float32, 0 to 1.
+        how: Strengths.
+        generator: Source of randomness.
+
+    Returns:
+        (C, H, W) float32; may leave 0 to 1 a little.
+    """
+    bands = image.shape[0]
+
+    def draw(strength: float, count: int = 1) -> Tensor:
+        span = (torch.rand(count, 1, 1, generator=generator) * 2 - 1) * strength
+        return torch.exp(span)
+
+    gamma = draw(how.gamma)
+    image = image.clamp(min=1e-4).pow(gamma)
+    image = image * draw(how.brightness) * draw(how.tint, bands)
+    gray = image.mean(0, keepdim=True)
+    keep = 1 + (2 * float(torch.rand((), generator=generator)) - 1) * how.saturation
+    image = gray + (image - gray) * keep
+    middle = image.mean()
+    image = middle + (image - middle) * draw(how.contrast)
+    if _chance(how.blur, generator):
+        sigma = _uniform(0.4, 1.5, generator)
+        image = gaussian_blur2d(image[None], (7, 7), (sigma, sigma))[0]
+    if how.noise:
+        spread = _uniform(0, how.noise, generator)
+        image = image + spread * torch.randn(image.shape, generator=generator)
+    return image

@@ -1,0 +1,117 @@
+"""Batches: a pure function of the recipe, the data and the number of the step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import Dataset
+
+from geocamss.modelcard import ModelCard
+from geocamss.training.augment import Chip, colorize, cut, hide_corner
+from geocamss.training.recipe import Training
+from geocamss.training.sources import LabeledImage
+
+__all__ = ["Batch", "Batches", "Pool", "normalize", "step_generator"]
+
+
+class Batch(NamedTuple):
+    """What one training step sees; a tuple, because Lightning moves no frozen dataclass."""
+
+    chips: Tensor
+    """(B, C, H, W) float32, normalized; 0 where not valid."""
+
+    labels: Tensor
+    """(B, H, W) int64, channel numbers; 255 is ignored."""
+
+    valid: Tensor
+    """(B, H, W) bool, True = usable."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The images of one source, and how often it is drawn from."""
+
+    images: Sequence[LabeledImage]
+    weight: float
+
+
+def step_generator(seed: int, step: int, purpose: int) -> Generator:
+    """Randomness of one step for one purpose, whatever came before."""
+    mixed = (seed * 1_000_003 + step) * 16 + purpose
+    return Generator().manual_seed(mixed % (1 << 63))
+
+
+def normalize(image: Tensor, valid: Tensor, card: ModelCard) -> Tensor:
+    """Physical values to network inputs: less the mean, by the deviation, 0 where not valid.
+
+    Args:
+        image: (..., C, H, W) float32 in physical units.
+        valid: (..., H, W) bool.
+        card: Whose mean and deviation to use.
+    """
+    mean = torch.tensor(card.per_band("mean"))[:, None, None]
+    std = torch.tensor(card.per_band("std"))[:, None, None]
+    return ((image - mean) / std).masked_fill(~valid.unsqueeze(-3), 0)
+
+
+def physical(image: Tensor, card: ModelCard) -> Tensor:
+    """Stored values to physical ones; (..., C, H, W)."""
+    scale = torch.tensor(card.per_band("scale"))[:, None, None]
+    offset = torch.tensor(card.per_band("offset"))[:, None, None]
+    return image.float() * scale + offset
+
+
+class Batches(Dataset[Batch]):
+    """Batch ``index`` of a run; images are drawn by area, sources by weight."""
+
+    def __init__(
+        self, pools: Sequence[Pool], card: ModelCard, training: Training, first: int, count: int
+    ) -> None:
+        """Take the batches from number ``first`` on, ``count`` of them."""
+        self._images = [image for pool in pools for image in pool.images]
+        self._chances = torch.cat([_chances(pool) for pool in pools])
+        self._card = card
+        self._training = training
+        self._first = first
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Batch:
+        """Make a batch."""
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        generator = step_generator(self._training.seed, self._first + index, purpose=0)
+        chips = [self._chip(generator) for _ in range(self._training.batch)]
+        valid = torch.stack([chip.valid for chip in chips])
+        images = torch.stack([chip.image for chip in chips])
+        labels = torch.stack([chip.labels for chip in chips])
+        return Batch(normalize(images, valid, self._card), labels, valid)
+
+    def _chip(self, generator: Generator) -> Chip:
+        how = self._training.augmentation
+        which = int(torch.multinomial(self._chances, 1, generator=generator))
+        chip = cut(self._images[which], self._training.chip, how, generator)
+        chip = hide_corner(chip, how, generator)
+        image = colorize(physical(chip.image, self._card), how, generator)
+        return Chip(image, chip.labels, chip.valid)
+
+
+def _chances(pool: Pool) -> Tensor:
+    areas = torch.tensor([float(item.labels.numel()) ** 0.5 for item in pool.images])
+    return areas / areas.sum() * pool.weight
+
+
+def class_frequencies(pools: Sequence[Pool], classes: int) -> Tensor:
+    """Share of each class among the labeled pixels as they are drawn, (K,) float32."""
+    total = torch.zeros(classes)
+    for pool in pools:
+        for item, chance in zip(pool.images, _chances(pool), strict=True):
+            counts = torch.bincount(item.labels.reshape(-1).long(), minlength=256)[:classes].float()
+            total += counts / counts.sum().clamp(min=1) * chance
+    return total / total.sum().clamp(min=1e-9)

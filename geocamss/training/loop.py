@@ -1,0 +1,191 @@
+"""The training loop, as a Lightning module."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from geocamss.modelcard import ModelCard
+from geocamss.models.segmenter import Segmenter
+from geocamss.training.batches import Batch, Batches, Pool, step_generator
+from geocamss.training.evaluation import score_images
+from geocamss.training.metrics import Scores
+from geocamss.training.objective import Objective
+from geocamss.training.recipe import Training, learning_rate, progress
+from geocamss.training.sources import LabeledImage
+
+__all__ = ["Loop"]
+
+_log = logging.getLogger(__name__)
+
+
+class Loop(pl.LightningModule):
+    """Trains a network, keeps a moving average of its weights, and remembers the best of these.
+
+    A step is a function of the weights and of its number: a resumed run goes on to the same loss.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: Objective,
+        card: ModelCard,
+        training: Training,
+        pools: Sequence[Pool],
+        validation: Sequence[LabeledImage],
+        state: Path | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            network: What is trained.
+            objective: Its losses, and the segmenter that it becomes.
+            card: Of the segmenter.
+            training: The recipe's part.
+            pools: Where chips come from.
+            validation: What the moving average is scored on; may be empty.
+            state: File for the training state, written after every epoch; None for no file.
+        """
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+        self.best = copy.deepcopy(self.average)
+        self._objective, self._card, self._training = objective, card, training
+        self._pools, self._validation, self._state = pools, validation, state
+        self.best_scores: Scores | None = None
+        self.history: list[float] = []
+        self._seconds = 0.0
+        self._started = time.monotonic()
+        self._best_miou = -1.0
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time spent in training, earlier runs counted in."""
+        return self._seconds + time.monotonic() - self._started
+
+    @property
+    def clip(self) -> float:
+        """Largest norm of the gradient."""
+        return self._training.clip
+
+    def on_fit_start(self) -> None:
+        """Start the clock: reading the data does not count."""
+        self._started = time.monotonic()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW; no decay of biases, normalizations and single vectors."""
+        parameters = list(self.network.parameters())
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        training = self._training
+        return torch.optim.AdamW(
+            groups, lr=training.learning_rate, betas=(0.9, 0.98), weight_decay=training.weight_decay
+        )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """The next epoch: batches are numbered through the whole run.
+
+        Made in this process: on few cores workers only take turns with the network.
+        """
+        left = self._training.max_steps - self.global_step
+        count = max(1, min(self._training.epoch, left))
+        batches = Batches(self._pools, self._card, self._training, self.global_step, count)
+        return DataLoader(batches, batch_size=None, shuffle=False, num_workers=0)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """One step; the sum of the losses."""
+        del index
+        generator = step_generator(self._training.seed, self.global_step, purpose=1)
+        losses = self._objective.losses(self.network, batch, generator)
+        total = torch.stack(list(losses.values())).sum()
+        self.history.append(float(total.detach()))
+        if self.global_step % 20 == 0:
+            parts = ", ".join(
+                f"{name} {float(value.detach()):.3f}" for name, value in losses.items()
+            )
+            _log.info("step %d, %.0f s: %s", self.global_step, self.seconds, parts)
+        return total
+
+    def on_train_batch_start(self, batch: Batch, index: int) -> None:
+        """Set the learning rate."""
+        del batch, index
+        done = progress(self.global_step, self.seconds, self._training)
+        rate = learning_rate(self.global_step, done, self._training)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, index: int) -> None:
+        """Update the moving average; stop when the time is up."""
+        del outputs, batch, index
+        self._update_average()
+        if progress(self.global_step, self.seconds, self._training) >= 1:
+            self.trainer.should_stop = True
+
+    def on_train_epoch_end(self) -> None:
+        """Score the moving average and write the state."""
+        ended = progress(self.global_step, self.seconds, self._training) >= 1
+        if ended or (self.current_epoch + 1) % self._training.validate_every == 0:
+            self.validate_average()
+        if self._state is not None:
+            self.trainer.save_checkpoint(self._state)
+
+    def validate_average(self) -> None:
+        """Score the moving average, and keep it if it is the best; time spent here is not counted.
+
+        Without validation images the last one is the best.
+        """
+        paused = time.monotonic()
+        if self._validation:
+            result = score_images(self.segmenter(self.average), self._validation)
+            _log.info(
+                "step %d, %.0f s: mIoU %.4f, accuracy %.4f, IoU %s",
+                self.global_step,
+                self.seconds,
+                result.miou,
+                result.accuracy,
+                " ".join(f"{value:.3f}" for value in result.iou),
+            )
+            better = result.miou > self._best_miou
+        else:
+            result, better = None, True
+        if better:
+            self.best_scores = result
+            self._best_miou = -1.0 if result is None else result.miou
+            self.best.load_state_dict(self.average.state_dict())
+        self._started += time.monotonic() - paused
+
+    def segmenter(self, network: nn.Module) -> Segmenter:
+        """A segmenter of one of the loop's networks."""
+        return self._objective.segmenter(network, self._card)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the clock and the best score."""
+        checkpoint["geocamss"] = {"seconds": self.seconds, "best_miou": self._best_miou}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the clock and the best score."""
+        self._seconds = float(checkpoint["geocamss"]["seconds"])
+        self._best_miou = float(checkpoint["geocamss"]["best_miou"])
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Decay toward the weights; faster in the beginning, when the average knows nothing."""
+        step = self.global_step
+        decay = min(self._training.ema, (1 + step) / (10 + step))
+        theirs = self.network.state_dict()
+        for name, mine in self.average.state_dict().items():
+            if mine.is_floating_point():
+                mine.lerp_(theirs[name], 1 - decay)
+            else:
+                mine.copy_(theirs[name])

@@ -1,0 +1,359 @@
+"""Recipes: what to train, on what, and how; read from YAML, and checked whole before any work."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from geocamss.classes import ClassScheme
+from geocamss.errors import RecipeError
+from geocamss.modelcard import ModelCard, TrainingSource
+from geocamss.models.camss.config import STRIDE, CamssConfig
+
+__all__ = [
+    "Augmentation",
+    "PairSource",
+    "Recipe",
+    "SimulatedSource",
+    "Source",
+    "Training",
+    "changed",
+    "data_folder",
+    "learning_rate",
+    "load_recipe",
+    "progress",
+]
+
+DATA_VARIABLE = "GEOCAMSS_DATA"
+"""Environment variable that says where the data folder is."""
+
+MAX_RECIPE_BYTES = 1 << 20
+"""No recipe is longer; a file that is has been mistaken for one."""
+
+_NEAR = 0.6
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _inside(path: str) -> str:
+    """Check that a path stays inside the data folder."""
+    parts = Path(path).parts
+    if Path(path).is_absolute() or ".." in parts:
+        raise ValueError(f"must stay inside the data folder, got {path!r}")
+    return path
+
+
+class PairSource(_Strict):
+    """Images with masks painted in colors, side by side in folders."""
+
+    kind: Literal["pairs"]
+    name: str
+    license: str = ""
+    note: str = ""
+
+    folders: tuple[str, ...] = Field(min_length=1)
+    """Inside the data folder; split train from validation by folder, never by file."""
+
+    images: str = "images/*.jpg"
+    """Pattern of the images in each folder."""
+
+    masks: str = "masks/{stem}.png"
+    """Where the mask of an image lies in its folder; ``{stem}`` is the image's name."""
+
+    colors: dict[str, Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]]
+    """Color of each class in the masks; all other colors are ignored."""
+
+    weight: float = Field(default=1.0, gt=0)
+    """How often a chip comes from here, against the other sources."""
+
+    @field_validator("folders", "images", "masks")
+    @classmethod
+    def _paths_inside(cls, value: Any) -> Any:
+        for path in (value,) if isinstance(value, str) else value:
+            _inside(path)
+        return value
+
+
+class SimulatedSource(_Strict):
+    """Landscapes of ``geocamss.simulate``."""
+
+    kind: Literal["simulated"]
+    name: str = "geocamss simulate"
+    license: str = "Apache-2.0"
+    note: str = ""
+
+    seeds: tuple[int, int]
+    """First seed, and the one after the last."""
+
+    size: int = Field(default=768, ge=64, le=8192)
+    """Width and height of a landscape, in pixels."""
+
+    weight: float = Field(default=1.0, gt=0)
+    """How often a chip comes from here, against the other sources."""
+
+    @model_validator(mode="after")
+    def _some_seeds(self) -> Self:
+        first, end = self.seeds
+        if not 0 <= first < end:
+            raise ValueError(f"seeds must be [first, end) with 0 <= first < end, got {self.seeds}")
+        return self
+
+
+Source = Annotated[PairSource | SimulatedSource, Field(discriminator="kind")]
+
+
+class Augmentation(_Strict):
+    """How chips are varied; strengths of 0 leave them as they are."""
+
+    scale: tuple[float, float] = (0.5, 2.0)
+    """Range of the zoom; above 1 things look larger than in the source."""
+
+    stretch: float = Field(default=0.15, ge=0, lt=1)
+    """How far width and height may be zoomed apart."""
+
+    rotation: float = Field(default=0.25, ge=0, le=1)
+    """Chance that a chip is turned by an angle other than a multiple of 90 degrees."""
+
+    brightness: float = Field(default=0.3, ge=0, lt=1)
+    contrast: float = Field(default=0.3, ge=0, lt=1)
+    saturation: float = Field(default=0.4, ge=0, le=1)
+    tint: float = Field(default=0.1, ge=0, lt=1)
+    """Gain of each band by itself."""
+
+    gamma: float = Field(default=0.3, ge=0, lt=1)
+    noise: float = Field(default=0.03, ge=0, le=1)
+    """Largest standard deviation of added noise; 1 is the whole range of an image."""
+
+    blur: float = Field(default=0.2, ge=0, le=1)
+    """Chance of a Gaussian blur."""
+
+    nodata: float = Field(default=0.05, ge=0, le=1)
+    """Chance that a corner of a chip is made nodata."""
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        low, high = self.scale
+        if not 0.1 <= low <= high <= 10:
+            raise ValueError(f"scale must be [low, high] within 0.1 to 10, got {self.scale}")
+        return self
+
+
+class Training(_Strict):
+    """How long, how fast, and with which losses."""
+
+    minutes: float = Field(default=30.0, gt=0, le=100_000)
+    """Wall-clock time after which training ends; the learning rate is at zero then."""
+
+    max_steps: int = Field(default=1_000_000, ge=1)
+    """Steps after which training ends, if that is earlier."""
+
+    batch: int = Field(default=8, ge=1, le=4096)
+    chip: int = Field(default=256, ge=16, le=4096, multiple_of=16)
+    """Width and height of a training chip, in pixels."""
+
+    epoch: int = Field(default=100, ge=1)
+    """Steps between two checkpoints."""
+
+    validate_every: int = Field(default=1, ge=1)
+    """Epochs between two validations."""
+
+    learning_rate: float = Field(default=1.5e-3, gt=0, le=1)
+    weight_decay: float = Field(default=0.02, ge=0, le=1)
+    warmup: int = Field(default=50, ge=0)
+    """Steps over which the learning rate rises."""
+
+    ema: float = Field(default=0.99, ge=0, lt=1)
+    """Decay of the moving average of the weights, by step."""
+
+    clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+
+    class_power: float = Field(default=0.5, ge=0, le=1)
+    """Class weights are frequencies to minus this power; 0 weighs all pixels alike."""
+
+    dice: float = Field(default=0.5, ge=0)
+    """Weight of the Dice loss of the map."""
+
+    reconstruction: float = Field(default=0.5, ge=0)
+    """Weight of the tokenizer's cross-entropy, which keeps the decoder in the latent space."""
+
+    flow: float = Field(default=0.4, ge=0)
+    """Weight of the flow-matching loss."""
+
+    kl: float = Field(default=1e-4, ge=0)
+    """Weight of the posterior's divergence from a standard normal."""
+
+    null_image: float = Field(default=0.04, ge=0, lt=1)
+    """Share of chips whose image is replaced by the null image."""
+
+    revealed: float = Field(default=0.05, ge=0, lt=1)
+    """Share of chips of which some mask tokens are known."""
+
+    guide_dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Share of maps decoded without the image's fine features."""
+
+    seed: int = Field(default=0, ge=0)
+    augmentation: Augmentation = Augmentation()
+
+
+class Recipe(_Strict):
+    """A training run that anyone can repeat."""
+
+    card: dict[str, Any]
+    """The model card of the result, less what training fills in."""
+
+    data: str | None = None
+    """The data folder; relative to the recipe. ``--data`` and GEOCAMSS_DATA come first."""
+
+    model: CamssConfig = CamssConfig()
+    sources: tuple[Source, ...] = Field(min_length=1)
+    validation: tuple[Source, ...] = ()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        card = self.card_without_results()
+        names = set(card.classes.names)
+        for source in (*self.sources, *self.validation):
+            if isinstance(source, PairSource):
+                for name in sorted(set(source.colors) - names):
+                    raise ValueError(
+                        f"source {source.name!r} has a color for {name!r}, which is no class"
+                        f"{_suggest(name, names)}"
+                    )
+        self._check_leaks()
+        return self
+
+    def _check_leaks(self) -> None:
+        """The same ground in training and validation makes every score a lie."""
+        for source, other in ((a, b) for a in self.sources for b in self.validation):
+            if isinstance(source, PairSource) and isinstance(other, PairSource):
+                shared = set(source.folders) & set(other.folders)
+                if shared:
+                    raise ValueError(f"{min(shared)} is both in sources and in validation")
+            if isinstance(source, SimulatedSource) and isinstance(other, SimulatedSource):
+                low = max(source.seeds[0], other.seeds[0])
+                if low < min(source.seeds[1], other.seeds[1]):
+                    raise ValueError(f"simulated seed {low} is both in sources and in validation")
+
+    def card_without_results(self) -> ModelCard:
+        """The card as it stands before training.
+
+        Raises:
+            ValueError: the card is not valid.
+        """
+        sources = [
+            TrainingSource(name=source.name, license=source.license, note=source.note)
+            for source in self.sources
+        ]
+        return ModelCard.model_validate(
+            {
+                "stride": STRIDE,
+                "architecture": "camss",
+                "parameters": self.model.model_dump(mode="json"),
+                "training": sources,
+                **self.card,
+            }
+        )
+
+    @property
+    def classes(self) -> ClassScheme:
+        """The classes, by channel."""
+        return self.card_without_results().classes
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        RecipeError: the file cannot be read, is not YAML, or a field is unknown or wrong.
+    """
+    try:
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise RecipeError(f"{path}: a recipe is a short YAML file, this one is too long")
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of fields, got {type(content).__name__}")
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {_first_problem(error)}") from None
+
+
+def data_folder(recipe: Recipe, path: Path, given: Path | None) -> Path:
+    """Where the recipe's data lie: ``given``, else GEOCAMSS_DATA, else the recipe's own word.
+
+    Raises:
+        RecipeError: there is no such folder.
+    """
+    from_environment = os.environ.get(DATA_VARIABLE)
+    own = None if recipe.data is None else path.parent / recipe.data
+    folder = given or (Path(from_environment) if from_environment else own)
+    if folder is None:
+        raise RecipeError(
+            f"{path}: no data folder; give --data DIR, set {DATA_VARIABLE}, or write data: DIR"
+        )
+    if not folder.is_dir():
+        raise RecipeError(f"{path}: data folder {folder} is not there; give another with --data")
+    return folder
+
+
+def _first_problem(error: ValidationError) -> str:
+    """One line: the field, what is wrong with it, and the nearest known field."""
+    # An unknown field is most often a misspelled one, which then is missing as well: say it first.
+    problems = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    first = problems[0]
+    where = [part for part in first["loc"] if part not in ("pairs", "simulated")]
+    field = ".".join(str(part) for part in where) or "recipe"
+    if first["type"] == "extra_forbidden":
+        return f"{field}: no such field{_suggest(str(where[-1]), set(_fields(Recipe)))}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{field}: {' '.join(message.split())}"
+
+
+def _fields(model: type[BaseModel]) -> Iterator[str]:
+    """Names of the fields of a recipe, at any depth."""
+    for owner in (model, PairSource, SimulatedSource, Training, Augmentation, CamssConfig):
+        yield from owner.model_fields
+
+
+def _suggest(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"
+
+
+def changed(recipe: Recipe, *, minutes: float | None, max_steps: int | None) -> Recipe:
+    """The recipe with another budget; None leaves its own."""
+    wanted = {"minutes": minutes, "max_steps": max_steps}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=given)})
+
+
+def progress(step: int, seconds: float, training: Training) -> float:
+    """How much of a run is done, 0 to 1: by steps or by time, whichever is further."""
+    return min(1.0, max(step / training.max_steps, seconds / (training.minutes * 60)))
+
+
+def learning_rate(step: int, done: float, training: Training) -> float:
+    """A linear rise over the warm-up, then half a cosine down to zero.
+
+    Args:
+        step: Steps taken.
+        done: What ``progress`` says.
+        training: The recipe's part.
+    """
+    rise = min(1.0, (step + 1) / max(training.warmup, 1))
+    return training.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * done))
