@@ -137,9 +137,10 @@ def make_plan(seed: int, frame: Frame, climate: Climate) -> Plan:
     spacing = min(max(0.42 * frame.span, 88.0), 230.0) * dice.uniform(0.85, 1.2) * unit
     highway = frame.span > 200 and dice.chance(0.35)
     p_at, q_at = _positions(dice, frame, axes, spacing)
-    p_lines = _lines(dice, p_at, len(q_at) - 1, unit, highway=highway)
-    q_lines = _lines(dice, q_at, len(p_at) - 1, unit, highway=False)
     quarters, row_lots = _Surveyor(dice, frame, climate, axes, p_at, q_at).quarters()
+    built = np.array([use in FABRICS for use in quarters.use]).reshape(quarters.shape)
+    p_lines = _lines(dice, p_at, built, unit, highway=highway)
+    q_lines = _lines(dice, q_at, built.T, unit, highway=False)
     island = dice.uniform(5, 12) * unit if dice.chance(0.4) and not highway else 0.0
     return Plan(
         axes=axes,
@@ -167,21 +168,26 @@ def _positions(dice: Dice, frame: Frame, axes: Axes, spacing: float) -> tuple[Do
         first = center + dice.uniform(-0.3, 0.3) * min(spacing, min(frame.size) * 0.5)
         up, down = [first], [first]
         while up[-1] < center + reach:
-            up.append(up[-1] + spacing * dice.uniform(0.75, 1.3))
+            up.append(up[-1] + spacing * dice.uniform(0.65, 1.4))
         while down[-1] > center - reach:
-            down.append(down[-1] - spacing * dice.uniform(0.75, 1.3))
+            down.append(down[-1] - spacing * dice.uniform(0.65, 1.4))
         found.append(np.array(down[:0:-1] + up))
     return found[0], found[1]
 
 
-def _lines(dice: Dice, at: Doubles, intervals: int, unit: float, *, highway: bool) -> Lines:
+def _lines(dice: Dice, at: Doubles, built: Bools, unit: float, *, highway: bool) -> Lines:
+    """Main roads of one axis; ``built``: (its intervals, the other's), True = town."""
     half = dice.uniforms(3.4, 5.4, len(at)) * unit
     median = np.zeros(len(at))
     if highway:
         chosen = len(at) // 2
         half[chosen] = dice.uniform(10, 15) * unit
         median[chosen] = dice.uniform(1.0, 2.5) * unit
-    present = dice.uniforms(0, 1, len(at) * intervals).reshape(len(at), intervals) < 0.82
+    # Town has nearly all of its roads; out in the country every other one is left out.
+    beside = np.zeros((len(at), built.shape[1]), dtype=np.bool_)
+    beside[1:] |= built
+    beside[:-1] |= built
+    present = dice.uniforms(0, 1, beside.size).reshape(beside.shape) < np.where(beside, 0.93, 0.55)
     # The middle line is whole, so the others have something to be connected to.
     present[len(at) // 2] = True
     return Lines(at, half, median, present)

@@ -36,10 +36,11 @@ def paint_water(place: Place, canvas: Canvas) -> Water:
     """Paint one or two bodies of water, with their shores and shallows."""
     dice = place.dice("water")
     kind = dice.pick(("river", "canal", "coast", "lake"), (4, 1.2, 2, 3))
-    first = _Body(place, dice, kind, "first").paint(canvas)
-    if place.frame.span < _ROOM_FOR_TWO or dice.chance(0.5):
+    liquid = canvas.palette.any_of(place.climate.waters, spread=0.3)
+    first = _Body(place, dice, kind, "first", liquid).paint(canvas, ())
+    if place.frame.span < _ROOM_FOR_TWO or dice.chance(0.4):
         return first
-    second = _Body(place, dice, "lake", "second").paint(canvas, clear_of=first.near)
+    second = _Body(place, dice, "lake", "second", liquid).paint(canvas, (first,))
     return Water(first.wet | second.wet, first.near | second.near, first.crossed)
 
 
@@ -52,17 +53,24 @@ class _Body:
     kind: str
     name: str
 
-    def paint(self, canvas: Canvas, clear_of: Bools | None = None) -> Water:
+    liquid: int
+    """Palette row of deep water."""
+
+    def paint(self, canvas: Canvas, others: tuple[Water, ...]) -> Water:
+        """Paint it, unless it would run into another."""
         dice, unit = self.dice, self.place.unit
         canal = self.kind == "canal"
         depth = self._depth()
         if not canal:
             rough = np.float32(dice.uniform(0.8, 2.2) * unit)
             depth = depth + rough * self.place.noise(f"shore {self.name}", 30.0, 1.0, 0.5)
-        if clear_of is not None:
-            depth = np.where(clear_of, np.float32(-999), depth)
+            if self.kind == "coast":
+                bays = np.float32(dice.uniform(2, 12) * unit)
+                depth = depth + bays * self.place.noise("bays", 180.0, 30.0, 0.5)
         shore = (0.8 if canal else dice.uniform(1.5, 9.0)) * unit
         wet, near = depth > 0, depth > -shore
+        if any((near & other.near).any() for other in others):
+            return Water(*(np.zeros_like(wet) for _ in range(3)))
         self._shore(canvas, near & ~wet)
         self._fill(canvas, depth, wet)
         bridged = self.kind in ("river", "canal")
@@ -79,10 +87,9 @@ class _Body:
     def _fill(self, canvas: Canvas, depth: Floats, wet: Bools) -> None:
         """Water over its bed: brighter near the shore, with ripples."""
         dice, palette = self.dice, canvas.palette
-        deep = palette.any_of(self.place.climate.waters, spread=0.3)
         shallow = palette.add("shallow water", spread=0.3)
-        canvas.fill(wet, WATER, deep)
-        canvas.other[wet] = palette.blend(deep, shallow, dice.uniform(0.1, 1.0))
+        canvas.fill(wet, WATER, self.liquid)
+        canvas.other[wet] = palette.blend(self.liquid, shallow, dice.uniform(0.1, 1.0))
         shoal = np.float32(dice.uniform(1.5, 14.0) * self.place.unit)
         near_shore = np.clip(1 - depth[wet] / shoal, 0, 1)
         canvas.share[wet] = near_shore * near_shore
@@ -112,11 +119,14 @@ class _Body:
         room = float(lines[gap + 1] - lines[gap])
         half = min(max(span * dice.uniform(0.04, 0.08), 4.5), 38.0) * unit
         half = min(half, 0.3 * room)
-        sway = 0.0 if self.kind == "canal" else max(0.0, room / 2 - half - 6 * unit)
-        line = (lines[gap + 1] + lines[gap]) / 2 + self._meander(survey.p, sway)
-        swell = 0.0 if self.kind == "canal" else 0.25
+        canal = self.kind == "canal"
+        sway = 0.0 if canal else min(max(0.0, room / 2 - half - 6 * unit), 30.0 * unit)
+        bends, slope = self._meander(survey.p, sway)
+        off = np.abs(survey.q - (lines[gap + 1] + lines[gap]) / 2 - bends)
+        swell = 0.0 if canal else 0.25
         widths = half * (1 + swell * wave(survey.p / (140 * unit) + dice.uniform(0, 1)))
-        depth: Floats = (widths - np.abs(survey.q - line)).astype(np.float32)
+        # Across a slanted reach the distance to its middle is shorter than along q.
+        depth: Floats = (widths - off / np.sqrt(1 + slope * slope)).astype(np.float32)
         return depth
 
     def _coast(self, at: float) -> Floats:
@@ -124,15 +134,23 @@ class _Body:
         dice, survey = self.dice, self.place.survey
         side = 1 if dice.chance(0.5) else -1
         reach = 0.5 * min(self.place.frame.size)
-        line = at + side * reach * dice.uniform(0.4, 0.8) + self._meander(survey.p, 0.12 * reach)
+        line = at + side * reach * dice.uniform(0.4, 0.8)
+        line = line + self._meander(survey.p, min(0.1 * reach, 15.0 * self.place.unit))[0]
         depth: Floats = (side * (survey.q - line)).astype(np.float32)
         return depth
 
-    def _meander(self, along: Doubles, sway: float) -> Doubles:
+    def _meander(self, along: Doubles, sway: float) -> tuple[Doubles, Doubles]:
+        """How far the middle swings aside, and how steeply."""
         dice, unit = self.dice, self.place.unit
-        long, short = dice.uniform(160, 320) * unit, dice.uniform(60, 120) * unit
-        bends = 0.7 * wave(along / long + dice.uniform(0, 1))
-        return sway * (bends + 0.25 * wave(along / short + dice.uniform(0, 1)))
+        waves = [
+            (0.8 * sway, dice.uniform(170, 340) * unit, dice.uniform(0, 1)),
+            (0.2 * sway, dice.uniform(70, 140) * unit, dice.uniform(0, 1)),
+        ]
+        here, ahead = np.zeros_like(along), np.zeros_like(along)
+        for height, length, phase in waves:
+            here += height * wave(along / length + phase)
+            ahead += height * wave((along + unit) / length + phase)
+        return here, (ahead - here) / unit
 
     def _lake(self) -> Floats:
         """An oval that bulges."""
