@@ -151,12 +151,16 @@ class PolygonMask:
             return turns[:, :-1].astype(bool)
         edges = self._edges
         near = (edges[:, 1] < window.stop_row) & (edges[:, 3] >= window.row)
-        for col0, row0, col1, row1 in edges[near]:
-            rows = np.arange(
-                max(int(np.ceil(row0)), window.row), min(int(np.ceil(row1)), window.stop_row)
-            )
-            crossings = col0 + (rows - row0) * ((col1 - col0) / (row1 - row0 or 1.0))
-            cols = np.clip(np.ceil(crossings).astype(np.int64) - window.col, 0, window.width)
-            np.add.at(turns, (rows - window.row, cols), 1)
+        near &= np.minimum(edges[:, 0], edges[:, 2]) < window.stop_col
+        col0, row0, col1, row1 = edges[near].T
+        first = np.maximum(np.ceil(row0), window.row).astype(np.int64)
+        count = np.minimum(np.ceil(row1), window.stop_row).astype(np.int64) - first
+        count = np.maximum(count, 0)
+        edge = np.repeat(np.arange(len(count)), count)
+        rows = first[edge] + np.arange(len(edge)) - (np.cumsum(count) - count)[edge]
+        slope = (col1 - col0) / np.where(row1 > row0, row1 - row0, 1.0)
+        crossings = col0[edge] + (rows - row0[edge]) * slope[edge]
+        cols = np.clip(np.ceil(crossings).astype(np.int64) - window.col, 0, window.width)
+        np.add.at(turns, (rows - window.row, cols), 1)
         inside: NDArray[np.bool_] = np.cumsum(turns[:, :-1], axis=1) % 2 == 1
         return inside

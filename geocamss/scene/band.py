@@ -7,9 +7,10 @@ from typing import Literal
 
 __all__ = ["Mask", "SceneBand"]
 
-Mask = Literal["none", "nodata", "alpha", "mask"]
+Mask = Literal["none", "nodata", "alpha", "dataset", "band"]
 """What tells which pixels of a band are valid: nothing, the nodata value, the alpha band although
-GDAL heeds the nodata value beside it, or the mask that GDAL gives."""
+GDAL heeds the nodata value beside it, or a mask that GDAL gives for the whole dataset or for this
+band."""
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,13 @@ _OPTIONS: Mapping[str, str | int] = {
     # memory of a run would grow with the scene; a row of 512-pixel TIFF tiles of an RGB scene
     # 40,000 pixels wide still fits in.
     "GDAL_CACHEMAX": 64 * 2**20,
-    # A server that stumbles is asked again; one that is silent does not hold up a run for good.
-    "GDAL_HTTP_MAX_RETRY": "4",
+    # A server that stumbles is asked again; one that falls silent holds up a run for less than a
+    # minute. There is no limit on the whole of a transfer: slow lines are no fault.
+    "GDAL_HTTP_MAX_RETRY": "2",
     "GDAL_HTTP_RETRY_DELAY": "1",
-    "GDAL_HTTP_CONNECTTIMEOUT": "15",
-    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_LOW_SPEED_TIME": "15",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",
     # Neighboring TIFF tiles come in one request.
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
 }

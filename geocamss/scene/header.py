@@ -214,12 +214,13 @@ def _mask(dataset: Any, index: int, alpha: int | None) -> Mask:
     if MaskFlags.all_valid in flags:
         return "none"
     if MaskFlags.alpha in flags:
-        return "none" if alpha is None else "mask"
+        return "none" if alpha is None else "dataset"
+    whole: Mask = "dataset" if MaskFlags.per_dataset in flags else "band"
     if MaskFlags.nodata not in flags:
-        return "mask"
+        return whole
     if alpha is not None and dataset.dtypes[alpha - 1] in ("uint8", "uint16"):
         return "alpha"
-    return "mask" if MaskFlags.per_dataset in flags else "nodata"
+    return "nodata" if whole == "band" else whole
 
 
 def _has_palette(dataset: Any, index: int) -> bool:

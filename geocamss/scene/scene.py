@@ -26,7 +26,7 @@ from geocamss.scene.band import SceneBand
 from geocamss.scene.bands import COMMON_BANDS, canonical_name, meanings_of, spectral_distance
 from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, is_remote, open_raster
 from geocamss.scene.georeference import Georeference
-from geocamss.scene.ground import ground_distance
+from geocamss.scene.ground import ground_distance, unit_length
 from geocamss.scene.header import (
     check_bounds,
     read_alpha,
@@ -153,8 +153,9 @@ class Scene:
         """Ground width and height of the pixel at the center, in meters; None without CRS."""
         if self.crs is None:
             return None
-        cols = self.width / 2 + np.array([-0.5, 0.5, 0.0, 0.0])
-        rows = self.height / 2 + np.array([0.0, 0.0, -0.5, 0.5])
+        step = 0.01  # of a pixel: one pixel may span the earth
+        cols = self.width / 2 + step * np.array([-0.5, 0.5, 0.0, 0.0])
+        rows = self.height / 2 + step * np.array([0.0, 0.0, -0.5, 0.5])
         with gdal_environment(self.path):
             xs, ys = self.georeference.to_crs(cols, rows)
         if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
@@ -163,7 +164,11 @@ class Scene:
             size = ground_distance(self.crs, (xs[::2], ys[::2]), (xs[1::2], ys[1::2]))
         except (CRSError, ProjError):
             return None
-        return (float(size[0]), float(size[1])) if (size > 0).all() else None
+        if not (size > 0).all():  # beyond the edge of the earth
+            size = np.hypot(np.diff(xs)[::2], np.diff(ys)[::2]) * (
+                unit_length(self.crs) or math.nan
+            )
+        return (float(size[0]) / step, float(size[1]) / step) if (size > 0).all() else None
 
     @property
     def gsd(self) -> float | None:
@@ -298,7 +303,8 @@ def _why_not_opened(path: str, error: Exception) -> str:
         return f"{path}: this is a folder and no raster; give a file in it"
     if local and plain.is_file() and plain.stat().st_size == 0:
         return f"{path}: the file is empty"
-    return f"{path}: cannot be opened as a raster: {error}"
+    hint = "; is a file missing that it refers to?" if plain.suffix.lower() == ".vrt" else ""
+    return f"{path}: cannot be opened as a raster: {error}{hint}"
 
 
 def _checked(bands: Mapping[str, int]) -> dict[str, int]:

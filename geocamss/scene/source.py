@@ -55,6 +55,11 @@ class Source:
             self._palette = _palette(self._dataset, bands)
         self.extent = Window(0, 0, self._dataset.height, self._dataset.width)
         self._alpha = scene.alpha
+        # Black, or white, beside other colors is a color and no gap in an 8-bit picture.
+        self._is_picture = all(
+            band.dtype == "uint8" and band.mask == "nodata" and band.nodata in (0, 255)
+            for band in bands
+        )
 
     def close(self) -> None:
         """Give the handle back."""
@@ -102,10 +107,7 @@ class Source:
 
     def _valid(self, part: RasterWindow, values: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Validity of each band, or None for all."""
-        masks = [
-            self._band_valid(band, part, values[min(i, len(values) - 1)])
-            for i, band in enumerate(self.bands)
-        ]
+        masks = self._masks(part, values)
         if values.dtype.kind == "f":
             finite = np.isfinite(values)
             if not finite.all():
@@ -113,21 +115,35 @@ class Source:
         if all(mask is None for mask in masks):
             return None
         full = np.ones(values.shape[1:], bool)
-        return np.stack([full if mask is None else mask for mask in masks])
+        valid = np.stack([full if mask is None else mask for mask in masks])
+        if self._is_picture:
+            valid[:] = valid.any(axis=0)
+        return valid
 
-    def _band_valid(
-        self, band: SceneBand, part: RasterWindow, values: NDArray[Any]
-    ) -> NDArray[np.bool_] | None:
-        if band.mask == "none":
-            return None
-        if band.mask == "alpha":
-            return np.asarray(self._dataset.read(self._alpha, window=part) > 0)
-        if band.mask == "nodata" and values.dtype.kind in "iu" and _whole(band.nodata):
-            return np.asarray(values != int(band.nodata or 0))
-        return np.asarray(self._dataset.read_masks(band.index, window=part) > 0)
+    def _masks(self, part: RasterWindow, values: NDArray[Any]) -> list[NDArray[np.bool_] | None]:
+        """By band; None where all pixels are valid, or where their values alone will tell."""
+        masks: list[NDArray[np.bool_] | None] = []
+        shared: NDArray[np.bool_] | None = None
+        for i, band in enumerate(self.bands):
+            mask = None
+            if band.mask == "nodata" and values.dtype.kind in "iu" and _is_whole(band.nodata):
+                mask = values[min(i, len(values) - 1)] != band.nodata
+            elif band.mask in ("nodata", "band"):
+                mask = self._dataset.read_masks(band.index, window=part) > 0
+            elif band.mask == "alpha":
+                shared = (
+                    self._dataset.read(self._alpha, window=part) > 0 if shared is None else shared
+                )
+                mask = shared
+            elif band.mask == "dataset":
+                if shared is None:
+                    shared = self._dataset.read_masks(band.index, window=part) > 0
+                mask = shared
+            masks.append(mask)
+        return masks
 
 
-def _whole(value: float | None) -> bool:
+def _is_whole(value: float | None) -> bool:
     return value is not None and math.isfinite(value) and value == int(value)
 
 
