@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["area_text", "print_summary"]
 
-SMALL = 1e5
+SMALL = 1e6
 """Square meters below which a map's areas are told in square meters."""
 
 
