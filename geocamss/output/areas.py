@@ -164,22 +164,23 @@ class _Curved:
         rows, columns = np.meshgrid(self._rows, self._columns, indexing="ij")
         meters = _meters(crs)
         reach = [
-            max(0.5, _REACH_M / (math.hypot(*step) * meters))
+            _REACH_M / (math.hypot(*step) * meters)
             for step in ((transform.a, transform.d), (transform.b, transform.e))
         ]
 
-        def slope(right: float, down: float) -> Floats:
-            ends = []
-            for sign in (1, -1):
-                column, row = columns + sign * right, rows + sign * down
-                x = transform.a * column + transform.b * row + transform.c
-                y = transform.d * column + transform.e * row + transform.f
-                longitude, latitude = to_geographic.transform(x, y)
-                ends.append(ellipsoid.on_sphere(longitude * degree, latitude * degree))
-            return (ends[0] - ends[1]) / (2 * (right + down))
+        def place(right: float, down: float) -> Floats:
+            column, row = columns + right, rows + down
+            x = transform.a * column + transform.b * row + transform.c
+            y = transform.d * column + transform.e * row + transform.f
+            longitude, latitude = to_geographic.transform(x, y)
+            return ellipsoid.on_sphere(longitude * degree, latitude * degree)
 
-        with np.errstate(invalid="ignore"):  # beyond the edge of the projection nothing is finite
-            across = np.cross(slope(reach[0], 0.0), slope(0.0, reach[1]), axis=0)
+        here = place(0.0, 0.0)
+        across = np.cross(
+            _slope(place(-reach[0], 0.0), here, place(reach[0], 0.0), reach[0]),
+            _slope(place(0.0, -reach[1]), here, place(0.0, reach[1]), reach[1]),
+            axis=0,
+        )
         area = np.linalg.norm(across, axis=0)
         return np.where(np.isfinite(area), area, 0.0)
 
@@ -203,11 +204,21 @@ class _Ellipsoid:
     def on_sphere(self, longitude: Floats, latitude: Floats) -> Floats:
         """Points (3, ...) on the sphere onto which the surface is laid with equal areas."""
         pole = float(self.zone(np.array(math.pi / 2)))
+        latitude = np.where(np.isfinite(latitude), latitude, np.nan)
+        longitude = np.where(np.isfinite(longitude), longitude, np.nan)
         z = np.clip(self.zone(latitude) / pole, -1, 1)
         across = np.sqrt(1 - z**2)
         return math.sqrt(pole) * np.stack(
             (across * np.cos(longitude), across * np.sin(longitude), z)
         )
+
+
+def _slope(before: Floats, here: Floats, after: Floats, step: float) -> Floats:
+    """Change per pixel, to both sides, or at the edge of a projection to the one that exists."""
+    first = np.where(np.isfinite(before), before, here)
+    last = np.where(np.isfinite(after), after, here)
+    steps = np.isfinite(before).astype(float) + np.isfinite(after)
+    return np.asarray((last - first) / (step * np.maximum(steps, 1)))
 
 
 def _surface(
@@ -251,14 +262,18 @@ def _meters(crs: pyproj.CRS) -> float:
 
 
 def _points(size: int, step: float, crs: pyproj.CRS) -> Floats:
-    """Lines of the lattice over ``size`` pixels of ``step`` CRS units, edge to edge."""
+    """Lines of the lattice over ``size`` pixels of ``step`` CRS units.
+
+    They begin and end at pixel centers: an edge may be a pole, drawn out to a line.
+    """
     count = math.ceil(size * step * _meters(crs) / _SPACING_M)
-    return np.linspace(0, size, min(max(count, 4), _MAX_POINTS) + 1)
+    inset = 0.5 if size > 1 else 0.0
+    return np.linspace(inset, size - inset, min(max(count, 4), _MAX_POINTS) + 1)
 
 
 def _locate(position: NDArray[Any], points: Floats) -> tuple[Ints, Floats]:
-    """The cell of evenly spaced points that a position lies in, and how far, 0 to 1."""
-    scaled = position * ((len(points) - 1) / points[-1])
+    """The cell of evenly spaced points that a position lies in, or next to, and how far."""
+    scaled = (position - points[0]) * ((len(points) - 1) / (points[-1] - points[0]))
     cell = np.clip(scaled.astype(np.int64), 0, len(points) - 2)
     return cell, scaled - cell
 
