@@ -135,8 +135,8 @@ class _Body:
         side = 1 if dice.chance(0.5) else -1
         reach = 0.5 * min(self.place.frame.size)
         line = at + side * reach * dice.uniform(0.4, 0.8)
-        line = line + self._meander(survey.p, min(0.1 * reach, 15.0 * self.place.unit))[0]
-        depth: Floats = (side * (survey.q - line)).astype(np.float32)
+        bends, _ = self._meander(survey.p, min(0.1 * reach, 15.0 * self.place.unit))
+        depth: Floats = (side * (survey.q - line - bends)).astype(np.float32)
         return depth
 
     def _meander(self, along: Doubles, sway: float) -> tuple[Doubles, Doubles]:
