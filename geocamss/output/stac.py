@@ -82,7 +82,7 @@ def build_item(
         shape: height and width, in pixels.
         scheme: the classes.
         files: names of the files that lie beside the item, of those in ``ASSETS``.
-        made: when the map was made, with a time zone.
+        made: when the map was made; times without a zone are UTC.
         acquired: when the scene was, or from when to when; unknown, ``made`` stands for it, as
             STAC asks for a time, and ``geocamss:datetime_source`` says so.
         window: the part with data: first row, first column, row and column after the last.
@@ -102,12 +102,12 @@ def build_item(
     }
     if areas:
         properties["geocamss:areas"] = [_plain(asdict(area)) for area in areas]
-    moment = acquired if isinstance(acquired, datetime) else None
+    moment = None if isinstance(acquired, tuple) else acquired or made
     item = Item(
         name,
         geometry=footprint.geometry if footprint else None,
         bbox=list(footprint.bbox) if footprint else None,
-        datetime=moment or (made if acquired is None else None),
+        datetime=None if moment is None else _utc(moment),
         properties=properties,
         stac_extensions=list(EXTENSIONS),
     )
@@ -164,9 +164,12 @@ def _times(acquired: datetime | tuple[datetime, datetime] | None, made: datetime
     return times
 
 
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def _moment(moment: datetime) -> str:
-    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return aware.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return _utc(moment).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _projection(crs: CRS | None, transform: Affine, shape: tuple[int, int]) -> dict[str, Any]:
