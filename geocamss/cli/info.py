@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from geocamss.modelcard import ModelCard
     from geocamss.scene.scene import Scene
 
-__all__ = ["info"]
+__all__ = ["fit", "info"]
 
 
 @click.command(
@@ -100,11 +100,11 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
             }
             for band in scene.bands
         ],
-        "models": {name: _fit(scene, read_card(registry.path(name))) for name in registry.names()},
+        "models": {name: fit(scene, read_card(registry.path(name))) for name in registry.names()},
     }
 
 
-def _fit(scene: Scene, card: ModelCard) -> dict[str, Any]:
+def fit(scene: Scene, card: ModelCard) -> dict[str, Any]:
     """The grid that a model would map a scene onto, or why it cannot."""
     from geocamss.errors import InputError
     from geocamss.scene.grid import choose_grid

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +26,8 @@ def plain_table(*columns: str, right: tuple[str, ...] = (), header: bool = True)
     table = Table(
         box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold", show_header=header
     )
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for index, column in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        # Where there is little room the first column keeps its names whole.
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=index == 0)
     return table
