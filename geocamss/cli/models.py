@@ -49,17 +49,12 @@ def described(name: str, path: Path) -> dict[str, Any]:
 def _print(found: list[dict[str, Any]], default: str) -> None:
     from geocamss.cli.tables import plain_console, plain_table
 
-    table = plain_table(
-        "model", "bands", "GSD", "classes", "license", "size", right=("GSD", "size")
-    )
+    console = plain_console()
     for model in found:
-        name = model["name"] + (" (default)" if model["name"] == default else "")
-        table.add_row(
-            name,
-            ", ".join(model["bands"]),
-            f"{model['gsd']:g} m",
-            ", ".join(model["classes"]),
-            model["license"],
-            f"{model['bytes'] / 1e6:.1f} MB",
-        )
-    plain_console().print(table)
+        table = plain_table("", "", header=False)
+        table.add_row(model["name"], "the default" if model["name"] == default else "")
+        table.add_row("  bands", f"{', '.join(model['bands'])}, at {model['gsd']:g} m")
+        table.add_row("  classes", ", ".join(model["classes"]))
+        table.add_row("  license", model["license"])
+        table.add_row("  size", f"{model['bytes'] / 1e6:.1f} MB")
+        console.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -37,10 +38,10 @@ def parse_origin(text: str) -> tuple[float, float]:
     """
     try:
         east, north = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is not of the form EAST,NORTH, such as 691000,5335000"
-        ) from error
+    except ValueError:
+        east = north = math.nan
+    if not (math.isfinite(east) and math.isfinite(north)):
+        raise click.BadParameter(f"{text!r} is not of the form EAST,NORTH, such as 691000,5335000")
     return east, north
 
 
