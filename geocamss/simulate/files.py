@@ -1,4 +1,4 @@
-"""Files: a landscape as two GeoTIFFs, the scene and its truth."""
+"""Files: a landscape as two GeoTIFFs, the scene and its truth with its class names."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rasterio.errors import CRSError, RasterioError
 
 from geocamss.classes import NODATA
 from geocamss.errors import GridError, OutputError
+from geocamss.output.style import color_table, write_pam
 from geocamss.simulate.painter import Landscape
 from geocamss.simulate.spectra import WAVELENGTHS
 
@@ -75,6 +76,9 @@ def write(
     _replace(paths[0], lambda path: _write_image(path, landscape, profile))
     if truth_path is not None:
         _replace(paths[1], lambda path: _write_truth(path, landscape, profile))
+        # A GeoTIFF has no room for class names: GDAL keeps them beside it.
+        names = paths[1].with_name(f"{paths[1].name}.aux.xml")
+        _replace(names, lambda path: write_pam(path, landscape.scheme))
 
 
 def check_write(
@@ -162,7 +166,5 @@ def _write_image(path: Path, landscape: Landscape, profile: Mapping[str, Any]) -
 def _write_truth(path: Path, landscape: Landscape, profile: Mapping[str, Any]) -> None:
     with rasterio.open(path, "w", **profile, count=1, dtype="uint8", nodata=NODATA) as dataset:
         dataset.set_band_description(1, "class")
-        dataset.update_tags(1, **{f"CLASS_{c.value}": c.name for c in landscape.scheme})
-        colors = {c.value: (*c.color, 255) for c in landscape.scheme}
-        dataset.write_colormap(1, colors | {NODATA: (0, 0, 0, 0)})
+        dataset.write_colormap(1, color_table(landscape.scheme))
         dataset.write(landscape.classes, 1)

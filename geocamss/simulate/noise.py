@@ -16,8 +16,12 @@ def wave(phase: Doubles) -> Doubles:
     Its derivative is at most 8 (at phase 0). Unlike a sine it is plain arithmetic, which every
     processor rounds alike.
     """
-    g = 2.0 * (phase - np.floor(phase)) - 1.0
-    result: Doubles = -4.0 * g * (1.0 - np.abs(g))
+    g = phase - np.floor(phase)
+    g *= 2
+    g -= 1
+    result: Doubles = np.abs(g)
+    result -= 1
+    result *= 4 * g
     return result
 
 
@@ -88,6 +92,13 @@ def _sample(field: Floats, rows: Doubles, columns: Doubles) -> Floats:
     left = np.clip(np.floor(columns).astype(np.intp), 0, field.shape[1] - 2)
     down = (rows - top).astype(np.float32)[:, None]
     right = (columns - left).astype(np.float32)[None, :]
-    lines: Floats = field[top] * (1 - down) + field[top + 1] * down
-    result: Floats = lines[:, left] * (1 - right) + lines[:, left + 1] * right
+    lines = field[top + 1]
+    lines -= field[top]
+    lines *= down
+    lines += field[top]
+    near: Floats = np.take(lines, left, axis=1)
+    result: Floats = np.take(lines, left + 1, axis=1)
+    result -= near
+    result *= right
+    result += near
     return result

@@ -52,8 +52,8 @@ MIN_SIDE = 16
 MIN_GSD, MAX_GSD = 0.05, 1000.0
 """Meters."""
 
-MAX_PIXELS = 2**26
-"""No landscape has more pixels: painting takes some 150 bytes a pixel."""
+MAX_PIXELS = 2**25
+"""No landscape has more pixels: painting takes some 200 bytes a pixel."""
 
 
 @dataclass(frozen=True)

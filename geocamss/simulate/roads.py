@@ -80,8 +80,10 @@ def paint_roads(place: Place, canvas: Canvas, water: Water) -> Roads:
     _paint_edges(place, dice, canvas, network, beside & (canvas.classes != WATER))
     _paint_surface(place, dice, canvas, network)
     _paint_marks(place, dice, canvas, network)
-    taken = near & (network.reach > -2.5 * place.unit)
-    return Roads(network.road, taken | network.median)
+    # Beyond the end of a road nothing is near a curb, but houses keep their distance all the same.
+    touching = ndimage.binary_dilation(network.road, iterations=max(1, spread // 2))
+    taken = (near & (network.reach > -2.5 * place.unit)) | touching | network.median
+    return Roads(network.road, taken)
 
 
 def _lay(place: Place, water: Water) -> _Network:
