@@ -45,8 +45,13 @@ BATCH_VERTICES = 2_000_000
 # What GDAL takes for "no CRS, plane coordinates" in a GeoPackage.
 _NO_CRS = 'LOCAL_CS["Undefined Cartesian SRS",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
 
-# Stands for the time of the last change, so that one map always gives the same bytes.
-_DATE = "2000-01-01T00:00:00.000Z"
+_OPTIONS = {
+    # Stands for the time of the last change, so that one map always gives the same bytes.
+    "OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z",
+    # A file that is not finished is thrown away, so it need not survive a crash on the way.
+    "OGR_SQLITE_SYNCHRONOUS": "OFF",
+    "OGR_SQLITE_JOURNAL": "MEMORY",
+}
 
 
 def polygonize(
@@ -188,7 +193,7 @@ class _Writer:
 
     def _append(self, geometry: NDArray[Any], fields: dict[str, NDArray[Any]]) -> None:
         try:
-            with _dated():
+            with _gdal_options():
                 pyogrio.raw.write(
                     self._part,
                     geometry,
@@ -245,14 +250,14 @@ def _crs_text(crs: CRS | None) -> str:
 
 
 @contextmanager
-def _dated() -> Iterator[None]:
-    """Let GDAL write ``_DATE`` for the present."""
-    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _DATE})
+def _gdal_options() -> Iterator[None]:
+    """Set ``_OPTIONS`` for a while."""
+    before = {name: pyogrio.get_gdal_config_option(name) for name in _OPTIONS}
+    pyogrio.set_gdal_config_options(_OPTIONS)
     try:
         yield
     finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
+        pyogrio.set_gdal_config_options(before)
 
 
 def _write_error(target: Path, error: Exception) -> OutputError | DiskFullError:
