@@ -101,7 +101,14 @@ class PlainObjective:
 def train(network: nn.Module, objective: Objective, recipe: Recipe, data: Data) -> Segmenter:
     """Train a network by the recipe; its best moving average."""
     card = recipe.card_without_results()
-    loop = Loop(network, objective, card, recipe.training, data.pools, data.validation)
+    loop = Loop(
+        network,
+        objective=objective,
+        card=card,
+        training=recipe.training,
+        pools=data.pools,
+        validation=data.validation,
+    )
     fit(loop)
     print(f"  {loop.global_step} steps of {recipe.training.batch} chips")
     return loop.segmenter(loop.best)

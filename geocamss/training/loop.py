@@ -37,6 +37,7 @@ class Loop(pl.LightningModule):
     def __init__(
         self,
         network: nn.Module,
+        *,
         objective: Objective,
         card: ModelCard,
         training: Training,
@@ -84,7 +85,7 @@ class Loop(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; no decay of biases, normalizations and single vectors."""
         parameters = list(self.network.parameters())
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in parameters if p.ndim > 1]},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]

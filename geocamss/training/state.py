@@ -37,7 +37,7 @@ class SafetensorsIO(CheckpointIO):
         os.replace(partial, target)  # noqa: PTH105 -- atomic on every system, unlike rename
 
     def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+        self, path: Any, map_location: Any = None, weights_only: Any = None
     ) -> dict[str, Any]:
         """Read a checkpoint.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,7 +103,15 @@ def train(
     frequencies = class_frequencies(material.pools, len(card.classes))
     objective = CamssObjective(training, class_weights(frequencies, training.class_power))
     state = out.with_name(out.name + ".state")
-    loop = Loop(network, objective, card, training, material.pools, material.validation, state)
+    loop = Loop(
+        network,
+        objective=objective,
+        card=card,
+        training=training,
+        pools=material.pools,
+        validation=material.validation,
+        state=state,
+    )
     fit(loop, state if resume else None)
     card = finished_card(card, loop.best_scores)
     _export(loop.best, card, out)
@@ -144,7 +153,7 @@ def finished_card(card: ModelCard, found: Scores | None) -> ModelCard:
 def _metrics(names: Sequence[str], found: Scores) -> dict[str, float]:
     named = {"validation_miou": found.miou, "validation_accuracy": found.accuracy}
     named |= {f"validation_iou_{name}": iou for name, iou in zip(names, found.iou, strict=True)}
-    return {name: round(value, 4) for name, value in named.items() if value == value}
+    return {name: round(value, 4) for name, value in named.items() if not math.isnan(value)}
 
 
 def _export(network: nn.Module, card: ModelCard, out: Path) -> None:

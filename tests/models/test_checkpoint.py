@@ -163,7 +163,7 @@ def test_missing_extra_misshapen_and_mistyped_tensors_are_refused_by_name(saved)
     name = "head.out.weight"
     cases = {
         "is missing": {k: v for k, v in tensors.items() if k != name},
-        "not part of the architecture": tensors | {"head.out.weight_2": tensors[name]},
+        "not part of the architecture": tensors | {"head.out.weight_2": tensors[name].clone()},
         "must have shape": tensors | {name: tensors[name][:-1].contiguous()},
         "must be one of": tensors | {name: tensors[name].double()},
         "not finite": tensors | {name: torch.full_like(tensors[name], float("nan"))},

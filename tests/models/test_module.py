@@ -74,7 +74,7 @@ def test_results_that_are_no_tensor_are_refused():
 
 
 def test_other_arguments_are_refused():
-    with pytest.raises(ModelError, match="torch.nn.Module, got str"):
+    with pytest.raises(ModelError, match=r"torch\.nn\.Module, got str"):
         from_module("unet", card())
     with pytest.raises(ModelError, match="ModelCard, got dict"):
         from_module(Bare(), {})

@@ -36,7 +36,7 @@ def test_a_file_is_resolved_to_itself(tmp_path):
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(ModelError, match="did you mean 'aerial-landcover'"):
         registry.resolve("arial-landcover")
-    with pytest.raises(ModelError, match="there are: .*aerial-landcover"):
+    with pytest.raises(ModelError, match=r"there are: .*aerial-landcover"):
         registry.resolve("xyz")
 
 

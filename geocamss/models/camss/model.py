@@ -51,9 +51,7 @@ class CamssSegmenter:
         self._fingerprint = fingerprint(card, self._network.state_dict())
         fast = copy.deepcopy(self._network)
         fold_norms(fast)
-        self._fast = fast.to(
-            device=self._device, dtype=self._dtype, memory_format=torch.channels_last
-        )
+        self._fast = fast.to(self._device, self._dtype).to(memory_format=torch.channels_last)
 
     @property
     def card(self) -> ModelCard:
@@ -88,13 +86,8 @@ class CamssSegmenter:
         self._check(chips, valid)
         group = 1 if self._device.type == "cpu" else len(chips)
         with torch.inference_mode():
-            parts = [
-                self._segment(
-                    *(part[start : start + group] for part in (chips, valid, corners)), sampling
-                )
-                for start in range(0, len(chips), group)
-            ]
-            return torch.cat(parts)
+            groups = zip(*(torch.split(x, group) for x in (chips, valid, corners)), strict=True)
+            return torch.cat([self._segment(*part, sampling) for part in groups])
 
     def _check(self, chips: Tensor, valid: Tensor) -> None:
         bands = len(self._card.bands)

@@ -9,6 +9,7 @@ v = (D(x, t) - x) / (1 - t). Papers that put the data at t = 0 have the sign the
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -38,7 +39,7 @@ def euler(denoise: Denoiser, noise: Tensor, steps: int) -> Tensor:
     """
     x = noise
     grid = times(steps)
-    for t, t_next in zip(grid[:-1], grid[1:], strict=True):
+    for t, t_next in pairwise(grid):
         x = _advance(x, denoise(x, t), t, t_next)
     return x
 
@@ -58,7 +59,7 @@ def heun(denoise: Denoiser, noise: Tensor, steps: int) -> Tensor:
     """
     x = noise
     grid = times(steps)
-    for t, t_next in zip(grid[:-1], grid[1:], strict=True):
+    for t, t_next in pairwise(grid):
         data = denoise(x, t)
         x_next = _advance(x, data, t, t_next)
         if t_next < 1:

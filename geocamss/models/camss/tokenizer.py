@@ -52,7 +52,8 @@ class MaskEncoder(nn.Module):
         self.mean = nn.Conv2d(at_8, latent, 1)
         self.logvar = nn.Conv2d(at_8, latent, 1)
         nn.init.zeros_(self.logvar.weight)
-        nn.init.constant_(self.logvar.bias, -4.0)
+        if self.logvar.bias is not None:  # a new encoder is fairly sure of itself
+            nn.init.constant_(self.logvar.bias, -4.0)
         self.standardize = nn.BatchNorm2d(latent, affine=False)
 
     def forward(self, masks: Tensor) -> tuple[Tensor, Tensor]:

@@ -74,7 +74,7 @@ class _Layout:
         """(B, N, width) to (B, M, width): means over squares of tokens, cut at the chip's edge."""
         if self.pool == 1:
             return x
-        planes = x.transpose(1, 2).unflatten(2, self.shape)  # (B, width, h, w)
+        planes = x.transpose(1, 2).reshape(len(x), -1, *self.shape)  # (B, width, h, w)
         return _pool(planes, self.pool).flatten(2).transpose(1, 2)
 
 
@@ -118,14 +118,15 @@ class _Block(nn.Module):
         return result
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        batch, count, width = x.shape
+        return x.view(batch, count, self.heads, width // self.heads).transpose(1, 2)
 
 
 class Transformer(nn.Module):
     """Image features and known mask latents to one condition vector a token."""
 
     def __init__(
-        self, features: int, latent: int, width: int, layers: int, heads: int, pool: int
+        self, features: int, latent: int, *, width: int, layers: int, heads: int, pool: int
     ) -> None:
         super().__init__()
         self.pool = pool
@@ -167,7 +168,7 @@ class Transformer(nn.Module):
         layout = self._layout((height, width), seen, x)
         for block in self.blocks:
             x = block(x, layout)  # (B, N, width)
-        result: Tensor = self.norm(x).unflatten(1, (height, width))  # (B, h, w, width)
+        result: Tensor = self.norm(x).view(image.shape)  # (B, h, w, width)
         return result
 
     def _layout(self, shape: tuple[int, int], seen: Tensor | None, x: Tensor) -> _Layout:
@@ -180,8 +181,8 @@ class Transformer(nn.Module):
             # A pooled key counts as soon as one of its tokens does.
             some = _pool(seen[:, None].float(), self.pool) > 0  # (B, 1, m, n)
             allowed = some.flatten(2)[:, :, None]  # (B, 1, 1, M)
-        across = tuple(-(-size // self.pool) for size in shape)
-        both = (turns(*shape, 1), turns(*across, self.pool))
+        down, across = (-(-size // self.pool) for size in shape)
+        both = (turns(*shape, 1), turns(down, across, self.pool))
         return _Layout(shape, self.pool, both, allowed)
 
     def _mask_tokens(self, image: Tensor, latents: Tensor | None, known: Tensor | None) -> Tensor:
