@@ -22,10 +22,12 @@ from geocamss.models.registry import resolve
 from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.blocks import BlockStore
+from geocamss.output.disk import check_room, disk_full_said, work_bytes
 from geocamss.output.folder import OutputFolder
 from geocamss.plan import batch_size as default_batch_size
 from geocamss.products import ALL_FILES, PRODUCTS, checked_products, files_of, write_products
 from geocamss.run import GridPixels, Run
+from geocamss.scene.gdal import gdal_environment
 from geocamss.scene.grid import choose_grid
 from geocamss.scene.scene import Scene
 
@@ -137,13 +139,19 @@ def predict(
     if batch < 1:
         raise InputError(f"the batch size must be 1 or more, got {batch}")
     run = Run(opened, segmenter, grid, sampling, batch)
-    with OutputFolder(target, ALL_FILES, run.key, run.provenance, overwrite) as folder:
+    with (
+        disk_full_said(target),
+        gdal_environment(opened.path),
+        OutputFolder(target, ALL_FILES, run.key, run.provenance, overwrite) as folder,
+    ):
         if folder.replaced:
             _say_restart(target)
         if folder.complete:
             areas = _areas_of(target, run)
         else:
             store = BlockStore(folder.work / "blocks")
+            missing = work_bytes(run.layout, len(segmenter.card.classes)) - store.bytes
+            check_room(folder.work, missing)
             map_blocks(run, store, tell)
             areas = write_products(
                 run, store, folder.work, wanted, lambda name: tell(Progress(name, 1, 1))

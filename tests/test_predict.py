@@ -20,7 +20,7 @@ from rio_cogeo.cogeo import cog_validate
 from shapely.geometry import Polygon, box
 
 import geocamss
-from geocamss.errors import InputError, OutputError
+from geocamss.errors import DiskFullError, InputError, OutputError
 
 CARD = geocamss.ModelCard(
     bands=["red", "green", "blue"],
@@ -324,3 +324,56 @@ def test_a_map_in_another_crs_covers_the_scene(tmp_path, model):
         bounds = rasterio.warp.transform_bounds(before.crs, file.crs, *before.bounds)
         assert box(*file.bounds).buffer(1e-6).contains(box(*bounds))
         assert 0.9 < (file.read(1) != 255).mean() < 1
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 6 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["/bin/mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root may mount a file system")
+    yield folder
+    subprocess.run(["/bin/umount", str(folder)], check=True)
+
+
+def test_too_small_a_disk_is_refused_before_the_run(tmp_path, small_disk, model):
+    scene = write_scene(tmp_path / "s.tif", texture(1300, 1300))
+    with pytest.raises(DiskFullError, match=r"needs [\d.]+ MB .* [\d.]+ MB are free"):
+        geocamss.predict(scene, small_disk / "out", model=model)
+    assert not (small_disk / "out").exists()
+
+
+def test_a_disk_that_fills_up_stops_the_run_which_goes_on_after(tmp_path, small_disk, model):
+    scene = write_scene(tmp_path / "s.tif", texture(700, 700))
+    ballast = small_disk / "ballast"
+
+    def fill(progress):
+        if progress.done and not ballast.exists():
+            with pytest.raises(OSError, match="space"), ballast.open("wb") as file:  # noqa: PT012
+                while True:
+                    file.write(bytes(4096))
+                    file.flush()
+
+    with pytest.raises(DiskFullError, match="make room and run the same command again"):
+        geocamss.predict(scene, small_disk / "out", model=model, progress=fill)
+    assert not (small_disk / "out" / "classes.tif").exists()
+    ballast.unlink()
+    result = geocamss.predict(scene, small_disk / "out", model=model, outputs=["classes"])
+    whole = geocamss.predict(scene, tmp_path / "whole", model=model, outputs=["classes"])
+    assert result.classes.read_bytes() == whole.classes.read_bytes()
+
+
+def test_an_interrupted_run_leaves_nothing_under_a_final_name(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(300, 300))
+
+    def interrupt(progress):
+        if progress.done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        geocamss.predict(scene, tmp_path / "out", model=model, progress=interrupt)
+    assert not [p for p in (tmp_path / "out").glob("*") if p.name != ".geocamss"]

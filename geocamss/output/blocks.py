@@ -45,6 +45,11 @@ class BlockStore:
         """Where a block's file is, or will be."""
         return self.folder / f"{block.name}.npz"
 
+    @property
+    def bytes(self) -> int:
+        """What the finished blocks take on disk."""
+        return sum(file.stat().st_size for file in self.folder.glob("*.npz"))
+
     def save(self, block: Block, result: BlockMap) -> None:
         """Write a block's file."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -101,9 +101,16 @@ class RasterWriter:
         return profile
 
     def write(self, window: Window, pixels: NDArray[np.uint8]) -> None:
-        """Write a window of the map, (height, width)."""
+        """Write a window of the map, (height, width).
+
+        Raises:
+            RunError: GDAL could not write it.
+        """
         place = RasterioWindow(window.col, window.row, window.width, window.height)  # type: ignore[call-arg,unused-ignore]
-        self._file.write(pixels, 1, window=place)
+        try:
+            self._file.write(pixels, 1, window=place)
+        except RasterioError as error:
+            raise RunError(f"{self.target.name} could not be written: {error}") from error
 
     def finish(self) -> None:
         """Write the cloud-optimized GeoTIFF, and check that it can be read.

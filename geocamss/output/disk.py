@@ -1,0 +1,78 @@
+"""Room on disk: what a run will need, and words for when there is too little."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from geocamss.errors import DiskFullError, RunError
+from geocamss.scene.tiles import Layout
+
+__all__ = ["check_room", "disk_full_said", "work_bytes"]
+
+FULL = 2**20
+"""With fewer bytes left than this a failed write is put down to a full disk."""
+
+
+def work_bytes(layout: Layout, classes: int) -> int:
+    """Bytes that a run's block files and uncompressed rasters take, before it cleans up.
+
+    Class map and confidence, a byte a pixel each, are written twice: in the block files, and in the
+    plain rasters that GDAL makes the final ones of. Seams hold int16 sums of every class.
+    """
+    pixels = layout.shape[0] * layout.shape[1]
+    seams = sum(seam.area for block in layout.blocks() for seam in layout.seams(block))
+    return 4 * pixels + 2 * classes * seams
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Refuse to begin what cannot end.
+
+    Raises:
+        DiskFullError: fewer than ``needed`` bytes are free where ``folder`` is.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFullError(
+            f"{folder}: the run needs {_megabytes(needed)} while it works, and "
+            f"{_megabytes(free)} are free; make room, or choose another folder with -o"
+        )
+
+
+@contextmanager
+def disk_full_said(folder: Path) -> Iterator[None]:
+    """Say plainly when a write fails because the disk is full.
+
+    Raises:
+        DiskFullError: instead of the error that it caused.
+        RunError: instead of any other error of the operating system.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or _full(folder):
+            raise DiskFullError(_no_room(folder)) from error
+        raise RunError(f"{folder}: {error}") from error
+    except RunError as error:
+        if isinstance(error, DiskFullError) or not _full(folder):
+            raise
+        raise DiskFullError(_no_room(folder)) from error
+
+
+def _full(folder: Path) -> bool:
+    return folder.exists() and shutil.disk_usage(folder).free < FULL
+
+
+def _no_room(folder: Path) -> str:
+    free = shutil.disk_usage(folder).free
+    return (
+        f"{folder}: the disk is full ({_megabytes(free)} are free); make room and run the same "
+        "command again: finished blocks are kept"
+    )
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
