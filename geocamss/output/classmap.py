@@ -106,6 +106,24 @@ class ClassMap:
                 percent = _read_plain(confidence, window) if confidence else None
                 yield Band(row, values, percent)
 
+    def data_window(self) -> tuple[int, int, int, int] | None:
+        """First row, first column, row and column after the last with data; None without any.
+
+        Raises:
+            ReadError: pixels cannot be read, or a class value is none.
+        """
+        rows = np.zeros(self.height, dtype=bool)
+        columns = np.zeros(self.width, dtype=bool)
+        for band in self.bands():
+            valid = band.classes != NODATA
+            rows[band.row : band.row + len(valid)] = valid.any(axis=1)
+            columns |= valid.any(axis=0)
+        if not rows.any():
+            return None
+        top, bottom = np.flatnonzero(rows)[[0, -1]]
+        left, right = np.flatnonzero(columns)[[0, -1]]
+        return int(top), int(left), int(bottom) + 1, int(right) + 1
+
 
 def _open(path: Path) -> Any:
     try:

@@ -8,6 +8,7 @@ the polygons that are not finished yet, and of one batch.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -44,6 +45,9 @@ BATCH_VERTICES = 2_000_000
 
 # What GDAL takes for "no CRS, plane coordinates" in a GeoPackage.
 _NO_CRS = 'LOCAL_CS["Undefined Cartesian SRS",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+
+_SPARE_BYTES = 1 << 20
+"""With less than that, a disk is full: an index grows by such steps."""
 
 _OPTIONS = {
     # Stands for the time of the last change, so that one map always gives the same bytes.
@@ -151,10 +155,16 @@ class _Writer:
             if kind is None:
                 if self._features or not self.written:
                     self._flush()
-                embed_style(self._part, LAYER, self._scheme)
-                self._part.replace(self._target)
+                self._finish()
         finally:
             self._part.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        try:
+            embed_style(self._part, LAYER, self._scheme)
+            self._part.replace(self._target)
+        except (sqlite3.Error, OSError) as error:
+            raise _write_error(self._target, error) from error
 
     def add(self, regions: Regions) -> None:
         """Take finished regions; batches depend on their sequence only."""
@@ -207,7 +217,8 @@ class _Writer:
                     dataset_options={"VERSION": "1.2"},  # GDAL before 3.7 warns about later ones
                 )
         except (DataSourceError, DataLayerError, RuntimeError, OSError) as error:
-            raise _write_error(self._target, error) from error
+            needed = _SPARE_BYTES + 2 * sum(len(shape) for shape in geometry)
+            raise _write_error(self._target, error, needed) from error
 
 
 def _joined(parts: list[NDArray[Any]], dtype: Any, rows: int | None = None) -> NDArray[Any]:
@@ -260,8 +271,11 @@ def _gdal_options() -> Iterator[None]:
         pyogrio.set_gdal_config_options(before)
 
 
-def _write_error(target: Path, error: Exception) -> OutputError | DiskFullError:
+def _write_error(
+    target: Path, error: Exception, needed: int = _SPARE_BYTES
+) -> OutputError | DiskFullError:
+    """What a failed write of ``needed`` bytes means; by then SQLite has given room back."""
     folder = target.parent
-    if folder.is_dir() and shutil.disk_usage(folder).free < (1 << 20):
+    if folder.is_dir() and shutil.disk_usage(folder).free < needed:
         return DiskFullError(f"{target}: the disk is full; make room and run again")
     return OutputError(f"{target}: cannot be written: {error}; choose another output folder")

@@ -182,6 +182,7 @@ def pam_xml(scheme: ClassScheme, areas: Iterable[ClassArea] = ()) -> str:
 def embed_style(geopackage: Path, layer: str, scheme: ClassScheme, geometry: str = "geom") -> None:
     """Put the polygons' style into a GeoPackage as the layer's default."""
     with closing(sqlite3.connect(geopackage)) as database, database:
+        database.execute("PRAGMA journal_mode = MEMORY")  # leaves no file beside, even if killed
         database.execute(
             "CREATE TABLE layer_styles ("
             "id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, "
