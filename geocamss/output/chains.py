@@ -70,7 +70,7 @@ def components(count: int, one: Ints, other: Ints) -> Ints:
     """Number the connected components of a graph with edges ``one[k]`` to ``other[k]``.
 
     Returns:
-        (count,) component of each node, from 0 without gaps.
+        (count,) component of each node, from 0 without gaps, in the order of their lowest nodes.
     """
     graph = csr_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(count, count))
     labels = connected_components(graph, directed=False)[1]

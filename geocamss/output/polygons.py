@@ -30,6 +30,7 @@ from geocamss.output.areas import PixelAreas, unknown_value
 from geocamss.output.classmap import BAND_PIXELS, Band, ClassMap
 from geocamss.output.rings import Regions, Tracer
 from geocamss.output.runs import Runs
+from geocamss.output.sieve import sieve
 from geocamss.output.style import embed_style
 
 __all__ = ["LAYER", "polygonize"]
@@ -64,6 +65,7 @@ def polygonize(
     target: Path,
     scheme: ClassScheme,
     *,
+    min_area: float = 0.0,
     shared_vertices: bool = False,
     band_pixels: int = BAND_PIXELS,
 ) -> int:
@@ -78,6 +80,8 @@ def polygonize(
         confidence: its confidence, percent, on the same pixels.
         target: the GeoPackage; it appears when it is complete, and replaces one that is there.
         scheme: names the values.
+        min_area: square meters on the ground; smaller regions are given to their neighbors first,
+            see ``sieve``. Then the polygons are no longer exactly the class map.
         shared_vertices: give neighbors all vertices of their common border (a valid coverage),
             instead of corners only.
         band_pixels: pixels that are read at once; changes speed and memory, never the file.
@@ -94,8 +98,11 @@ def polygonize(
     source = ClassMap.open(classes, confidence)
     ground = PixelAreas(source.crs, source.transform, source.width, source.height)
     tracer = Tracer(source.width, measures=3, shared_vertices=shared_vertices)
+    bands = source.bands(band_pixels)
+    if min_area > 0:
+        bands = sieve(source, ground, min_area, band_pixels)
     with _Writer(Path(target), source.crs, source.transform, scheme, ground.unit) as writer:
-        for band in source.bands(band_pixels):
+        for band in bands:
             stranger = unknown_value(np.unique(band.classes), scheme)
             if stranger is not None:
                 raise SceneError(

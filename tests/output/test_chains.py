@@ -36,6 +36,17 @@ def test_ragged_slices_follow_one_another():
     assert ragged(starts[:0], lengths[:0]).tolist() == []
 
 
+@given(st.integers(1, 20), st.data())
+def test_components_are_numbered_in_the_order_of_their_lowest_nodes(count, data):
+    node = st.integers(0, count - 1)
+    edges = np.array(data.draw(st.lists(st.tuples(node, node), max_size=20)), dtype=np.int64)
+    edges = edges.reshape(-1, 2)
+    labels = components(count, edges[:, 0], edges[:, 1])
+    assert np.array_equal(labels[edges[:, 0]], labels[edges[:, 1]])
+    lowest = [int(np.flatnonzero(labels == k)[0]) for k in range(labels.max() + 1)]
+    assert lowest == sorted(lowest)
+
+
 def test_components_are_numbered_without_gaps():
     labels = components(5, np.array([0, 3]), np.array([4, 2]))
     assert labels.tolist() == [0, 1, 2, 2, 0]

@@ -263,3 +263,15 @@ def test_truncated_rasters_are_told(tmp_path):
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises((ReadError, SceneError), match=r"classes\.tif"):
         polygonize(path, None, tmp_path / "o.gpkg", SCHEME)
+
+
+def test_min_area_leaves_no_smaller_polygon(mapped, tmp_path):
+    _, percent, classes, confidence = mapped
+    polygonize(classes, confidence, tmp_path / "o.gpkg", SCHEME, min_area=2000.0)
+    frame = read(tmp_path / "o.gpkg")
+    assert frame.area_m2.min() >= 2000.0
+    assert frame.is_valid.all()
+    areas = class_areas(classes, None, SCHEME)
+    assert frame.area_m2.sum() == pytest.approx(sum(a.area_m2 for a in areas), rel=1e-9)
+    sums = (frame.confidence * frame.area_m2).sum() / frame.area_m2.sum()
+    assert sums == pytest.approx(percent[percent != NODATA].mean(), rel=1e-4)
