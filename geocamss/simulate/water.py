@@ -87,7 +87,7 @@ class _Body:
     def _fill(self, canvas: Canvas, depth: Floats, wet: Bools) -> None:
         """Water over its bed: brighter near the shore, with ripples."""
         dice, palette = self.dice, canvas.palette
-        shallow = palette.add("shallow water", spread=0.3)
+        shallow = palette.any_of({"shallow water": 1, "turbid water": 1}, spread=0.3)
         canvas.fill(wet, WATER, self.liquid)
         canvas.other[wet] = palette.blend(self.liquid, shallow, dice.uniform(0.1, 1.0))
         shoal = np.float32(dice.uniform(1.5, 14.0) * self.place.unit)
