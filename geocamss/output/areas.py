@@ -29,7 +29,7 @@ from geocamss.errors import SceneError
 from geocamss.output.classmap import ClassMap
 from geocamss.output.runs import Runs, find_runs
 
-__all__ = ["ClassArea", "PixelAreas", "class_areas", "unknown_value"]
+__all__ = ["ClassArea", "PixelAreas", "check_named", "class_areas"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -298,12 +298,7 @@ def class_areas(
             has = (band.confidence != NODATA).view(np.uint8)
             np.add.at(known, runs.values, runs.sums(has))
             np.add.at(percent, runs.values, runs.sums(band.confidence * has))
-    stranger = unknown_value(np.flatnonzero(pixels[:NODATA]), scheme)
-    if stranger is not None:
-        raise SceneError(
-            f"{classes}: holds the value {stranger}, which the class scheme does not name; it "
-            f"names {', '.join(str(v) for v in scheme.values)}"
-        )
+    check_named(np.flatnonzero(pixels), scheme, classes)
     total = int(area[:NODATA].sum())
     return tuple(
         ClassArea(
@@ -318,7 +313,15 @@ def class_areas(
     )
 
 
-def unknown_value(values: NDArray[np.integer], scheme: ClassScheme) -> int | None:
-    """The first value that a scheme does not name, if any."""
+def check_named(values: NDArray[np.integer], scheme: ClassScheme, path: Path) -> None:
+    """See that a scheme names all values of a class map but nodata.
+
+    Raises:
+        SceneError: it does not.
+    """
     strangers = np.setdiff1d(values, [*scheme.values, NODATA])
-    return int(strangers[0]) if len(strangers) else None
+    if len(strangers):
+        raise SceneError(
+            f"{path}: holds the value {strangers[0]}, which the class scheme does not name; it "
+            f"names {', '.join(str(value) for value in scheme.values)}"
+        )

@@ -25,8 +25,8 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from geocamss.classes import NODATA, ClassScheme
-from geocamss.errors import DiskFullError, OutputError, SceneError
-from geocamss.output.areas import PixelAreas, unknown_value
+from geocamss.errors import DiskFullError, OutputError
+from geocamss.output.areas import PixelAreas, check_named
 from geocamss.output.classmap import BAND_PIXELS, Band, ClassMap
 from geocamss.output.rings import Regions, Tracer
 from geocamss.output.runs import Runs
@@ -103,12 +103,7 @@ def polygonize(
         bands = sieve(source, ground, min_area, band_pixels)
     with _Writer(Path(target), source.crs, source.transform, scheme, ground.unit) as writer:
         for band in bands:
-            stranger = unknown_value(np.unique(band.classes), scheme)
-            if stranger is not None:
-                raise SceneError(
-                    f"{classes}: holds the value {stranger}, which the class scheme does not "
-                    f"name; it names {', '.join(str(v) for v in scheme.values)}"
-                )
+            check_named(np.unique(band.classes), scheme, source.classes)
             regions = tracer.feed(band.classes, partial(_measure, band, ground))
             if regions is not None:
                 writer.add(regions)
