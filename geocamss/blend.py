@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geocamss.classes import NODATA
+from geocamss.errors import RunError
 from geocamss.output.blocks import BlockMap
 from geocamss.scene.tiles import Block, Lattice, Layout
 from geocamss.scene.window import Window
@@ -146,19 +147,25 @@ class BlockSums:
         wanted = torch.from_numpy(self.wanted[rows.within(self.window)]).to(self.sums.device)
         sums = self.sums[(slice(None), *rows.within(self.window))]
         sums = sums.masked_fill(~wanted, 0)
-        self._decide(rows, sums)
+        self._decide(rows, sums, wanted)
         for seam, kept in zip(self.layout.seams(self.block), self.map.seams, strict=True):
             part = rows & seam
             if not part.empty:
                 piece = sums[(slice(None), *part.within(rows))]
                 kept[(slice(None), *part.within(seam))] = piece.cpu().numpy()
 
-    def _decide(self, rows: Window, sums: Tensor) -> None:
+    def _decide(self, rows: Window, sums: Tensor, wanted: Tensor) -> None:
         own = self.layout.interior(self.block)
         part = rows & own
         if part.empty:
             return
-        classes, confidence = decide(sums[(slice(None), *part.within(rows))], self.values)
+        place = part.within(rows)
+        classes, confidence = decide(sums[(slice(None), *place)], self.values)
+        if bool(((classes == NODATA) & wanted[place]).any()):
+            raise RunError(
+                f"the model gives no probabilities (NaN) for valid pixels in rows {rows.row} to "
+                f"{rows.stop_row} of the map"
+            )
         self.map.classes[part.within(own)] = classes.cpu().numpy()
         self.map.confidence[part.within(own)] = confidence.cpu().numpy()
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from geocamss.blend import UNIT, ramp
 from geocamss.engine import Engine, read_strips, stitch
+from geocamss.errors import RunError
 from geocamss.modelcard import ModelCard
 from geocamss.models.normalize import Normalizer
 from geocamss.models.segmenter import Sampling
@@ -73,7 +74,7 @@ def scene(height, width, seed, bands=2):
     return ArraySource(pixels, valid, np.ones((height, width), bool))
 
 
-def engine_for(source, chip, overlap, origin, block_tiles, batch=1, classes=3):
+def engine_for(source, chip, overlap, origin, block_tiles, batch=1, classes=3):  # noqa: PLR0917
     card = ModelCard(
         bands=[f"b{i}" for i in range(len(source.pixels))],
         gsd=1.0,
@@ -232,3 +233,17 @@ def test_a_damaged_block_file_is_not_taken_for_finished(tmp_path):
     assert not store.has(block)
     store.path(block).write_bytes(bytes(content[: len(content) // 2]))
     assert not store.has(block)
+
+
+def test_a_model_that_gives_nan_is_found_out(tmp_path):
+    source = scene(40, 40, 1)
+    engine = engine_for(source, 16, 4, (0, 0), (9, 9))
+
+    class Broken(PositionSegmenter):
+        def __call__(self, chips, valid, corners, sampling):
+            return super().__call__(chips, valid, corners, sampling) * float("nan")
+
+    broken = Broken(engine.segmenter.card)
+    engine = Engine(engine.layout, broken, engine.normalizer, Sampling(), 1)
+    with pytest.raises(RunError, match="NaN"):
+        run(engine, source, tmp_path)

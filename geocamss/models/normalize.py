@@ -12,6 +12,9 @@ from geocamss.modelcard import ModelCard
 
 __all__ = ["Normalizer"]
 
+LIMIT = 1e4
+"""No input is farther from the mean, in standard deviations of the training data."""
+
 
 @dataclass(frozen=True)
 class Normalizer:
@@ -55,9 +58,10 @@ class Normalizer:
             valid: (B, H, W) bool, True = usable.
 
         Returns:
-            (B, C, H, W) float32 on the same device, 0 where not valid.
+            (B, C, H, W) float32 on the same device, within ``LIMIT`` of 0, and 0 where not valid.
         """
         gain = torch.tensor(self.gain, dtype=torch.float32, device=chips.device)[:, None, None]
         bias = torch.tensor(self.bias, dtype=torch.float32, device=chips.device)[:, None, None]
         scaled = torch.addcmul(bias, chips.to(torch.float32), gain)
-        return scaled.masked_fill_(~valid[:, None], 0.0)
+        # A float64 beyond float32 becomes infinite, and one infinite pixel would spoil its chip.
+        return scaled.clamp_(-LIMIT, LIMIT).masked_fill_(~valid[:, None], 0.0)
