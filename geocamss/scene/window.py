@@ -28,7 +28,8 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.height < 0 or self.width < 0:
-            raise ValueError(f"a window's sides must be 0 or more, got {self.height} by {self.width}")
+            size = f"{self.height} by {self.width}"
+            raise ValueError(f"a window's sides must be 0 or more, got {size}")
 
     @property
     def stop_row(self) -> int:
