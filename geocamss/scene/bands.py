@@ -106,11 +106,11 @@ COMMON_BANDS: Mapping[str, CommonBand] = {
         CommonBand(
             "thermal1",
             10.300,
-            11.450,
+            11.500,
             10.900,
             ("thermal", "tir", "tir1", "tirs1", "lwir", "lwir11", "thermalinfrared"),
         ),
-        CommonBand("thermal2", 11.450, 12.600, 12.000, ("tir2", "tirs2", "lwir12")),
+        CommonBand("thermal2", 11.500, 12.600, 12.000, ("tir2", "tirs2", "lwir12")),
         CommonBand("pan", 0.480, 0.700, 0.590, ("panchromatic",), by_wavelength=False),
     )
 }
@@ -383,12 +383,9 @@ def _identify_codes(
     codes = {c.index: code for c in clues if (code := _code_of(c.description))}
     if not codes:
         return {}
-    if sensor is not None:
-        possible = [sensor]
-    elif all(code == str(index) for index, code in codes.items()):
+    if sensor is None and all(code == str(index) for index, code in codes.items()):
         return {}  # B1, B2, B3 in this order may be mere counting
-    else:
-        possible = _possible_sensors([c.description for c in clues if c.index in codes])
+    possible = [sensor] if sensor is not None else _possible_sensors(clues, set(codes.values()))
     fitting = [s for s in possible if set(codes.values()) <= set(s.bands)]
     named: dict[int, tuple[str, float]] = {}
     for index, code in codes.items():
@@ -398,13 +395,19 @@ def _identify_codes(
     return named
 
 
-def _possible_sensors(labels: Sequence[str]) -> list[Sensor]:
+def _possible_sensors(clues: Sequence[BandClues], codes: set[str]) -> list[Sensor]:
+    """The sensors that may have given bands these codes, by how they are written and combined."""
     sentinel2, landsat8, landsat7 = SENSORS
-    if any(re.match(r"s[rt]_", label, re.IGNORECASE) for label in labels):
-        return [landsat8, landsat7]
-    if any(re.search(r"b0\d", label, re.IGNORECASE) for label in labels):
-        return [sentinel2, landsat8]  # Landsat 8 pads its codes in harmonized products
-    return [sentinel2, landsat8, landsat7]
+    labels = [clue.description.lower() for clue in clues]
+    possible = [sentinel2, landsat8, landsat7]
+    if any(label.startswith(("sr_", "st_")) for label in labels):
+        possible = [landsat8, landsat7]
+    elif any(re.search(r"b0\d", label) for label in labels):
+        possible = [sentinel2, landsat8]  # Landsat 8 pads its codes in harmonized products
+    if "8" in codes and len(codes) > 1:
+        # Landsat's panchromatic band has smaller pixels than the others: it comes alone
+        possible = [s for s in possible if s.bands["8"][0] != "pan"]
+    return possible
 
 
 def _without_rivals(

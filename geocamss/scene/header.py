@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,14 @@ from geocamss.scene.band import Mask, SceneBand
 from geocamss.scene.bands import BandClues, find_sensor, identify_bands
 from geocamss.scene.georeference import Georeference
 
-__all__ = ["check_bounds", "read_alpha", "read_bands", "read_georeference", "read_tags"]
+__all__ = [
+    "check_bounds",
+    "check_sources",
+    "read_alpha",
+    "read_bands",
+    "read_georeference",
+    "read_tags",
+]
 
 MAX_PIXELS = 2**40
 """A header that claims more is damaged: at one byte a pixel that is a terabyte a band."""
@@ -43,6 +51,9 @@ _SENSOR_TAGS = frozenset(
 
 _NAME_TAGS = ("band_name", "bandname", "name", "long_name", "standard_name")
 """Names of band metadata that tell what a band is, lower case."""
+
+_PLAIN_PATH = re.compile(r"(?![a-zA-Z0-9_]{2,}:|/vsi|\s*<)")
+"""Tells names of files from URLs, GDAL's other file systems, subdatasets and inline VRTs."""
 
 _CODE_IN_FILE_NAME = re.compile(r"(?:^|[_.-])((?:sr_|st_)?b\d{1,2}a?(?:_\d+m)?)$", re.IGNORECASE)
 
@@ -76,6 +87,29 @@ def check_bounds(path: str, dataset: Any) -> None:
                 "not read at once; rewrite it in tiles, as with "
                 "gdal_translate -co TILED=YES -co COMPRESS=DEFLATE IN.tif OUT.tif"
             )
+
+
+def check_sources(path: str, dataset: Any) -> None:
+    """Make sure that the files are there that a VRT refers to.
+
+    GDAL would find out in the middle of a run only, and, after it has read certain other VRTs in
+    the same process, give zeros instead.
+
+    Raises:
+        SceneError: some are missing; lists them.
+    """
+    sources = set().union(*(_sources(dataset, index) for index in dataset.indexes))
+    folder = Path(path).parent
+    missing = sorted(
+        name
+        for name, relative in sources
+        if _PLAIN_PATH.match(name) and not (folder / name if relative else Path(name)).exists()
+    )
+    if missing:
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        raise SceneError(
+            f"{path}: refers to files that are missing: {', '.join(missing[:SHOWN])}{more}"
+        )
 
 
 def read_tags(dataset: Any) -> dict[str, str]:
@@ -258,13 +292,19 @@ def _clues(path: str, dataset: Any, index: int, *, alone: bool) -> BandClues:
     )
 
 
+def _sources(dataset: Any, index: int) -> set[tuple[str, bool]]:
+    """What a VRT takes a band from: names, and whether they start from the VRT's folder."""
+    if dataset.driver != "VRT":
+        return set()
+    text = " ".join(dataset.tags(index, ns="vrt_sources").values())
+    found = re.findall(r"<SourceFilename([^>]*)>([^<]+)<", text)
+    return {(unescape(name), 'relativeToVRT="1"' in attributes) for attributes, name in found}
+
+
 def _only_source(dataset: Any, index: int) -> str:
     """The one file that a VRT takes a band from, or nothing."""
-    if dataset.driver != "VRT":
-        return ""
-    sources = " ".join(dataset.tags(index, ns="vrt_sources").values())
-    names = set(re.findall(r"<SourceFilename[^>]*>([^<]+)<", sources))
-    return names.pop() if len(names) == 1 else ""
+    names = _sources(dataset, index)
+    return names.pop()[0] if len(names) == 1 else ""
 
 
 def _wavelength(tags: Mapping[str, str]) -> float | None:

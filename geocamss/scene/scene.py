@@ -29,6 +29,7 @@ from geocamss.scene.georeference import Georeference
 from geocamss.scene.ground import ground_distance, unit_length
 from geocamss.scene.header import (
     check_bounds,
+    check_sources,
     read_alpha,
     read_bands,
     read_georeference,
@@ -121,6 +122,7 @@ class Scene:
     @classmethod
     def _of(cls, path: str, dataset: Any, chosen: dict[str, int]) -> Scene:
         check_bounds(path, dataset)
+        check_sources(path, dataset)
         tags = read_tags(dataset)
         alpha = read_alpha(dataset, chosen)
         bands = read_bands(path, dataset, alpha, chosen, tags)
@@ -183,7 +185,7 @@ class Scene:
         Raises:
             BandError: a band is not there, or there twice.
         """
-        wanted = frozenset(canonical_name(name) for name in card.band_names)
+        wanted = frozenset(canonical_name(name) or name.lower() for name in card.band_names)
         found = [self._find(spec, wanted) for spec in card.bands]
         missing = [s.name for s, band in zip(card.bands, found, strict=True) if band is None]
         if missing:
@@ -197,12 +199,12 @@ class Scene:
             )
         return bands
 
-    def _find(self, spec: BandSpec, wanted: frozenset[str | None]) -> SceneBand | None:
+    def _find(self, spec: BandSpec, wanted: frozenset[str]) -> SceneBand | None:
         """The band that a model's entry means, or None.
 
         Args:
             spec: the entry.
-            wanted: common names of all entries; their bands stand in for no other.
+            wanted: names of all entries; their bands stand in for no other.
         """
         chosen = dict(self.chosen)
         name = canonical_name(spec.name) or spec.name.lower()
@@ -243,7 +245,7 @@ class Scene:
         warnings.warn(
             f"{self.path}: {what}. If that is wrong, say which is which, as in --bands red=3",
             GeocamssWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
     def _what_is_missing(self, card: ModelCard, missing: Sequence[str]) -> str:

@@ -1,0 +1,487 @@
+from __future__ import annotations
+
+import datetime as dt
+import os
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp
+from rasterio.rpc import RPC
+
+from geocamss.errors import BandError, GeocamssWarning, SceneError
+from geocamss.scene.header import MAX_BLOCK_BYTES
+from geocamss.scene.scene import Scene, parse_bands
+from tests.scene.conftest import UTM
+
+RGB = np.zeros((3, 4, 5), np.uint8)
+
+
+def test_a_scene_is_what_its_header_says(make):
+    path = make(
+        RGB.astype(np.uint16),
+        nodata=7,
+        descriptions=("blue", "red", "nir"),
+        scales=(0.5, 1, 1),
+        offsets=(0, 0, -3),
+    )
+    scene = Scene.open(path)
+    assert (scene.width, scene.height, scene.driver) == (5, 4, "GTiff")
+    assert scene.crs.to_epsg() == 32633
+    assert scene.transform == Affine(10, 0, 500_000, 0, -10, 5_000_000)
+    assert scene.georeferencing == "transform"
+    assert [band.name for band in scene.bands] == ["blue", "red", "nir"]
+    assert [(band.scale, band.offset) for band in scene.bands] == [(0.5, 0), (1, 0), (1, -3)]
+    assert {(b.dtype, b.nodata, b.mask) for b in scene.bands} == {("uint16", 7.0, "nodata")}
+    assert scene.alpha is None
+    assert scene.gsd == pytest.approx(10 / 0.9996, rel=1e-4)  # UTM shrinks at its middle
+
+
+@pytest.mark.parametrize(
+    ("tags", "domain"),
+    [
+        ({"wavelength": "665", "wavelength_units": "Nanometers"}, None),
+        ({"wavelength": "0.665", "wavelength_units": "Micrometers"}, None),
+        ({"WAVELENGTH_NANOMETERS": "665"}, None),
+        ({"wavelength_um": "0.665"}, None),
+        ({"wavelength": "665"}, None),
+        ({"CENTRAL_WAVELENGTH_UM": "0.665"}, "IMAGERY"),
+    ],
+)
+def test_wavelengths_in_band_metadata_name_bands(make, tags, domain):
+    path = make(RGB[:1].astype(np.uint16))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(1, ns=domain, **tags)
+    (band,) = Scene.open(path).bands
+    assert (band.name, band.wavelength) == ("red", pytest.approx(0.665))
+
+
+def test_wave_numbers_are_no_wavelengths(make):
+    path = make(RGB[:1].astype(np.uint16))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(1, wavelength="15000", wavelength_units="Wavenumber")
+    assert Scene.open(path).bands[0].wavelength is None
+
+
+def test_envi_headers_name_bands(make):
+    path = make(np.zeros((3, 2, 2), np.uint16), "cube.img", driver="ENVI")
+    header = path.with_suffix(".hdr")
+    header.write_text(
+        header.read_text() + "wavelength units = Nanometers\nwavelength = {485, 560, 842}\n"
+    )
+    scene = Scene.open(path)
+    assert [band.name for band in scene.bands] == ["blue", "green", "nir"]
+    assert [band.wavelength for band in scene.bands] == pytest.approx([0.485, 0.56, 0.842])
+
+
+def test_a_single_band_is_named_by_its_file(make):
+    path = make(RGB[:1].astype(np.uint16), "LC08_L1TP_193026_20200102_20200824_02_T1_B5.TIF")
+    (band,) = Scene.open(path).bands
+    assert (band.name, band.label) == ("nir", "B5")
+
+
+def test_bands_of_a_vrt_are_named_by_their_files(make, tmp_path):
+    for code in ("B02", "B08"):
+        make(RGB[:1].astype(np.uint16), f"T32TPS_20200101T101010_{code}_10m.tif")
+    bands = "".join(
+        f'<VRTRasterBand dataType="UInt16" band="{i}"><SimpleSource><SourceFilename '
+        f'relativeToVRT="1">T32TPS_20200101T101010_{code}_10m.tif</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for i, code in enumerate(("B08", "B02"), 1)
+    )
+    path = tmp_path / "stack.vrt"
+    path.write_text(f'<VRTDataset rasterXSize="5" rasterYSize="4">{bands}</VRTDataset>')
+    assert [band.name for band in Scene.open(path).bands] == ["nir", "blue"]
+
+
+def test_meaningless_scales_are_left_out_with_a_warning(make):
+    path = make(RGB, scales=(0, 1, 1))
+    with pytest.warns(GeocamssWarning, match="band 1 declares scale 0"):
+        scene = Scene.open(path)
+    assert scene.bands[0].scale == 1.0
+
+
+def test_alpha_is_no_image_band(make):
+    path = make(np.zeros((4, 2, 2), np.uint8), photometric="RGB", alpha="YES")
+    scene = Scene.open(path)
+    assert scene.alpha == 4
+    assert [band.index for band in scene.bands] == [1, 2, 3]
+
+
+def test_a_band_that_the_user_names_is_not_alpha(make, card):
+    # writers mark the fourth of four 8-bit bands as alpha unless told otherwise
+    path = make(np.zeros((4, 2, 2), np.uint8), photometric="RGB", alpha="YES")
+    scene = Scene.open(path, {"nir": 4})
+    assert scene.alpha is None
+    assert [b.index for b in scene.select(card("nir", "red"))] == [4, 1]
+    assert {b.mask for b in scene.bands} == {"none"}
+
+
+@pytest.mark.parametrize(
+    ("profile", "mask"),
+    [
+        ({}, "none"),
+        ({"nodata": 0}, "nodata"),
+        ({"mask": np.zeros((2, 2), bool)}, "dataset"),
+        ({"photometric": "RGB", "alpha": "YES"}, "dataset"),
+        ({"photometric": "RGB", "alpha": "YES", "nodata": 0}, "alpha"),
+    ],
+)
+def test_what_tells_valid_pixels(make, profile, mask):
+    path = make(np.ones((4, 2, 2), np.uint8), **{"photometric": "MINISBLACK", **profile})
+    assert {band.mask for band in Scene.open(path).bands} == {mask}
+
+
+def test_a_palette_has_three_bands(make, card):
+    path = make(RGB[:1], colormap={0: (1, 2, 3, 255)})
+    scene = Scene.open(path)
+    assert [(b.index, b.name, b.color) for b in scene.select(card("blue", "red"))] == [
+        (1, "blue", 2),
+        (1, "red", 0),
+    ]
+
+
+def test_a_palette_can_be_read_as_it_is_stored(make, card):
+    path = make(RGB[:1], colormap={0: (1, 2, 3, 255)})
+    (band,) = Scene.open(path, {"elevation": 1}).select(card("elevation"))
+    assert band.color is None
+
+
+def test_select_gives_bands_in_the_models_order(make, card):
+    path = make(RGB, descriptions=("green", "blue", "red"))
+    bands = Scene.open(path).select(card("red", "green", "blue"))
+    assert [band.index for band in bands] == [3, 1, 2]
+
+
+def test_the_users_choice_wins(make, card):
+    scene = Scene.open(
+        make(RGB, descriptions=("green", "blue", "red")), {"Red": 1, "green": 2, "blue": 2}
+    )
+    bands = scene.select(card())
+    assert [(b.index, b.name) for b in bands] == [(1, "red"), (2, "green"), (2, "blue")]
+
+
+def test_a_band_that_the_user_named_loses_its_old_name(make, card):
+    scene = Scene.open(make(RGB, descriptions=("green", "blue", "red")), {"red": 2})
+    with pytest.raises(BandError, match="no band is known to be blue"):
+        scene.select(card())
+
+
+def test_names_of_the_users_own_are_found_by_label(make, card):
+    path = make(RGB.astype(np.float32), descriptions=("VV", "VH", "slope"))
+    assert [b.index for b in Scene.open(path).select(card("slope", "vv"))] == [3, 1]
+
+
+def test_a_missing_band_is_told_with_all_that_helps(make, card):
+    path = make(RGB.astype(np.uint16), descriptions=("B5", "B4", "B3"))
+    with pytest.raises(BandError) as caught:
+        Scene.open(path).select(card("red", "nir"))
+    message = str(caught.value)
+    assert str(path) in message
+    assert "no band is known to be red, nir" in message
+    assert "the model wants  red, nir" in message
+    assert "2: unknown ('B4')" in message
+    assert "B4 is red on Sentinel-2, red on Landsat 8 or 9, nir on Landsat 4, 5 or 7" in message
+    assert "--bands red=1,nir=2" in message
+
+
+def test_one_band_is_not_enough_for_three(make, card):
+    with pytest.raises(BandError, match="1: unknown"):
+        Scene.open(make(RGB[:1])).select(card())
+
+
+def test_a_name_that_two_bands_have_is_asked_for(make, card):
+    path = make(RGB.astype(np.uint16), descriptions=("red", "red", "green"))
+    with pytest.raises(BandError, match=r"red may be band 1: red or band 2: red; .*--bands red=1"):
+        Scene.open(path).select(card("red"))
+    assert Scene.open(path, {"red": 2}).select(card("red"))[0].index == 2
+
+
+def test_a_near_relative_stands_in_with_a_warning(make, card):
+    path = make(RGB.astype(np.uint16), descriptions=("B8A", "B04", "B12"))
+    scene = Scene.open(path)
+    with pytest.warns(GeocamssWarning, match="no band is called nir; band 1: nir08"):
+        assert scene.select(card("red", "nir"))[1].index == 1
+    with pytest.raises(BandError, match="known to be nir"):
+        scene.select(card("nir08", "nir"))  # it cannot be both
+
+
+def test_a_wavelength_in_the_card_finds_a_band(make, card):
+    path = make(RGB[:2].astype(np.uint16), descriptions=("1234 nm", "900 nm"))
+    with pytest.warns(GeocamssWarning, match="took|taken"):
+        bands = Scene.open(path).select(card({"name": "x", "wavelength": 1.24}))
+    assert bands[0].index == 1
+
+
+def test_custom_is_followed_with_a_warning(make, card):
+    path = make(RGB, photometric="MINISBLACK")
+    with pytest.warns(GeocamssWarning, match="took bands 1, 2, 3 for red, green, blue"):
+        Scene.open(path).select(card())
+
+
+@pytest.mark.parametrize("index", [0, 4, -1])
+def test_an_index_that_is_not_there_is_refused(make, index):
+    with pytest.raises(BandError, match=f"red={index} is not there; the scene has bands 1 to 3"):
+        Scene.open(make(RGB), {"red": index})
+
+
+@pytest.mark.parametrize("index", [True, 1.0, "1"])
+def test_an_index_is_a_whole_number(make, index):
+    with pytest.raises(BandError, match="by its index"):
+        Scene.open(make(RGB), {"red": index})
+
+
+def test_bands_are_parsed():
+    assert parse_bands(" red=3, green=2,NIR=4") == {"red": 3, "green": 2, "nir": 4}
+
+
+@pytest.mark.parametrize("text", ["", "red", "red=", "red=x", "red=1,,", "=1", "red=1;green=2"])
+def test_bands_of_another_form_are_refused(text):
+    with pytest.raises(BandError, match="red=3,green=2,blue=1"):
+        parse_bands(text)
+
+
+def test_a_band_is_given_once():
+    with pytest.raises(BandError, match="'red' is given twice"):
+        parse_bands("red=1,RED=2")
+
+
+def test_complex_numbers_are_refused(make):
+    with pytest.raises(SceneError, match="band 1 holds complex numbers"):
+        Scene.open(make(np.zeros((1, 2, 2), np.complex64)))
+
+
+def test_alpha_alone_is_nothing_to_map(make):
+    path = make(RGB[:1])
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = [ColorInterp.alpha]
+    with pytest.raises(SceneError, match="only band is alpha"):
+        Scene.open(path)
+
+
+def test_what_is_no_raster_is_refused(tmp_path):
+    (tmp_path / "empty.tif").touch()
+    (tmp_path / "text.tif").write_text("not a raster")
+    for name, match in (
+        ("none.tif", "no such file"),
+        ("empty.tif", "is empty"),
+        ("text.tif", "cannot be opened as a raster"),
+        (".", "is a folder"),
+    ):
+        with pytest.raises(SceneError, match=match) as caught:
+            Scene.open(tmp_path / name)
+        assert str(tmp_path) in str(caught.value)
+        assert caught.value.exit_code == 2
+
+
+def test_a_vrt_whose_sources_are_missing_is_refused(make, tmp_path):
+    path = tmp_path / "stack.vrt"
+    source = (
+        '<VRTRasterBand dataType="Byte" band="{}"><SimpleSource><SourceFilename '
+        'relativeToVRT="1">{}</SourceFilename><SourceBand>1</SourceBand>'
+        "</SimpleSource></VRTRasterBand>"
+    )
+    bands = source.format(1, "scene.tif") + source.format(2, "gone.tif")
+    path.write_text(f'<VRTDataset rasterXSize="5" rasterYSize="4">{bands}</VRTDataset>')
+    make(RGB)
+    with pytest.raises(SceneError, match=r"refers to files that are missing: gone\.tif$"):
+        Scene.open(path)
+    make(RGB, "gone.tif")
+    assert len(Scene.open(path).bands) == 2
+
+
+def test_a_file_of_several_rasters_lists_them(shared_data):
+    with pytest.raises(SceneError, match=r"give one of them:\n  netcdf:.*:Band1"):
+        Scene.open(shared_data / "faults/rasterio/data/RGB.nc")
+
+
+def vrt(tmp_path, width, height, bands=1):
+    band = '<VRTRasterBand dataType="Byte" band="{}"/>'
+    text = "".join(band.format(i) for i in range(1, bands + 1))
+    path = tmp_path / "header.vrt"
+    path.write_text(f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{text}</VRTDataset>')
+    return path
+
+
+def test_a_header_that_claims_absurd_sizes_is_refused(tmp_path):
+    with pytest.raises(SceneError, match=r"claims 2,097,152 by 1,048,576 pixels"):
+        Scene.open(vrt(tmp_path, 2**21, 2**20))
+    with pytest.raises(SceneError, match=r"claims 10,001 bands"):
+        Scene.open(vrt(tmp_path, 2, 2, 10_001))
+
+
+def test_a_large_scene_is_opened(tmp_path):
+    assert Scene.open(vrt(tmp_path, 1_000_000, 1_000_000)).width == 1_000_000
+
+
+def test_blocks_that_do_not_fit_into_memory_are_refused(tmp_path):
+    path = tmp_path / "block.tif"
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "crs": UTM}
+    place = {"transform": Affine(1, 0, 1, 0, -1, 1), "compress": "DEFLATE", "sparse_ok": True}
+    side = 16 * round((MAX_BLOCK_BYTES / 3) ** 0.5 / 16)
+    for size, refused in ((side + 16, True), (side - 16, False)):
+        with rasterio.open(
+            path,
+            "w",
+            **profile,
+            **place,
+            width=size,
+            height=size,
+            tiled=True,
+            blockxsize=size,
+            blockysize=size,
+        ):
+            pass
+        if refused:
+            with pytest.raises(SceneError, match="TILED=YES"):
+                Scene.open(path)
+        else:
+            assert Scene.open(path).width == size
+
+
+GCPS = [
+    GroundControlPoint(row, col, 500_000 + 10 * col, 5_000_000 - 10 * row)
+    for row, col in ((0, 0), (0, 5), (4, 0), (4, 5))
+]
+
+
+def test_ground_control_points_tell_where_a_scene_is(make):
+    scene = Scene.open(make(RGB, crs=None, gcps=(GCPS, UTM)))
+    assert (scene.georeferencing, scene.transform) == ("gcps", None)
+    assert scene.crs.to_epsg() == 32633
+    assert scene.gsd == pytest.approx(10 / 0.9996, rel=1e-4)
+
+
+def test_control_points_that_lead_nowhere_are_refused(make):
+    points = [GroundControlPoint(0, col, 500_000 + col, 5_000_000) for col in range(3)]
+    with pytest.raises(SceneError, match="gcps cannot be used"):
+        Scene.open(make(RGB, crs=None, gcps=(points, UTM)))
+
+
+def test_a_transform_that_has_no_area_is_refused(make):
+    with pytest.raises(SceneError, match="transform cannot be used"):
+        Scene.open(make(RGB, transform=Affine(1, 1, 0, 1, 1, 0)))
+
+
+def rpc() -> RPC:
+    """A satellite that looks straight down on 0.01 degrees a pixel, at 15 E 45 N."""
+    one = [1.0] + [0.0] * 19
+    return RPC(
+        height_off=100.0,
+        height_scale=500.0,
+        lat_off=45.0,
+        lat_scale=1.0,
+        line_off=50.0,
+        line_scale=100.0,
+        long_off=15.0,
+        long_scale=1.0,
+        samp_off=50.0,
+        samp_scale=100.0,
+        line_num_coeff=[0.0, 0.0, -1.0] + [0.0] * 17,
+        line_den_coeff=one,
+        samp_num_coeff=[0.0, 1.0, 0.0] + [0.0] * 17,
+        samp_den_coeff=one,
+    )
+
+
+def test_rational_polynomials_tell_where_a_scene_is(make):
+    scene = Scene.open(make(np.zeros((1, 100, 100), np.uint8), crs=None, rpcs=rpc()))
+    assert (scene.georeferencing, scene.transform) == ("rpcs", None)
+    assert scene.crs.to_epsg() == 4326
+    assert scene.pixel_size == pytest.approx((788.5, 1111.3), rel=1e-3)
+    xs, ys = scene.georeference.to_crs(50.5, 50.5)
+    assert (float(xs), float(ys)) == pytest.approx((15.0, 45.0), abs=1e-6)
+
+
+def test_a_picture_has_no_place(make):
+    scene = Scene.open(make(RGB, crs=None))
+    assert (scene.georeferencing, scene.crs, scene.transform) == ("none", None, None)
+    assert scene.gsd is None
+
+
+@pytest.mark.parametrize(
+    ("crs", "place", "size"),
+    [
+        ("EPSG:3857", (0, 8_399_737.89, 1.0), 0.5),  # 60 N: web Mercator doubles there
+        ("EPSG:4326", (15, 0, 1 / 3600), 30.9),
+        ("EPSG:2263", (1_000_000, 200_000, 1.0), 0.3048),  # New York, in feet
+        ("EPSG:32633", (500_000, 5_000_000, 10.0), 10 / 0.9996),
+    ],
+)
+def test_gsd_is_in_true_meters(make, crs, place, size):
+    x, y, unit = place
+    scene = Scene.open(make(RGB, crs=crs, transform=Affine(unit, 0, x, 0, -unit, y)))
+    assert scene.gsd == pytest.approx(size, rel=5e-3)
+
+
+def test_gsd_does_not_depend_on_rotation(make):
+    turned = Affine.translation(500_000, 5_000_000) * Affine.rotation(30) * Affine.scale(10, -10)
+    assert Scene.open(make(RGB, transform=turned)).gsd == pytest.approx(10 / 0.9996, rel=1e-4)
+
+
+def test_a_pixel_may_span_the_earth(make):
+    path = make(RGB[:1, :1, :1], crs="EPSG:4326", transform=Affine(360, 0, -180, 0, -180, 90))
+    assert Scene.open(path).pixel_size == pytest.approx((40_075_000, 19_900_000), rel=0.01)
+
+
+def test_the_fingerprint_follows_the_file(make):
+    path = make(RGB)
+    first = Scene.open(path).fingerprint
+    assert Scene.open(path).fingerprint == first
+    assert len(first) == 64
+    os.utime(path, (1, 1))
+    assert Scene.open(path).fingerprint != first
+
+
+def test_the_fingerprint_of_a_vrt_follows_its_sources(make, tmp_path):
+    source = make(RGB[:1])
+    path = tmp_path / "one.vrt"
+    path.write_text(
+        '<VRTDataset rasterXSize="5" rasterYSize="4"><VRTRasterBand dataType="Byte" band="1">'
+        '<SimpleSource><SourceFilename relativeToVRT="1">scene.tif</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    first = Scene.open(path).fingerprint
+    os.utime(source, (1, 1))
+    assert Scene.open(path).fingerprint != first
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "when"),
+    [
+        ("scene.tif", {}, None),
+        ("scene.tif", {"TIFFTAG_DATETIME": "2020:01:02 03:04:05"}, None),  # of processing
+        ("scene.tif", {"ACQUISITION_DATE": "2020-01-02"}, (2020, 1, 2)),
+        ("scene.tif", {"DATETIME": "2020-01-02T05:04:05+02:00"}, (2020, 1, 2, 3, 4, 5)),
+        ("scene.tif", {"DATETIME": "soon"}, None),
+        ("S2A_MSIL2A_20200102T030405_N0213.tif", {}, (2020, 1, 2, 3, 4, 5)),
+        ("LC08_L1TP_193026_20200102_20200824_02_T1.tif", {}, (2020, 1, 2)),
+        ("m_4709963_se_14_1_20150926.tif", {}, (2015, 9, 26)),
+        ("area_20201350.tif", {}, None),
+        ("tile_20200231.tif", {}, None),
+    ],
+)
+def test_the_time_of_acquisition_is_read(make, name, tags, when):
+    scene = Scene.open(make(RGB, name, tags=tags))
+    assert scene.datetime == (when and dt.datetime(*when, tzinfo=dt.UTC))
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("fair/kampala_aoi0_z19_rgb.tif", ["red", "green", "blue"]),
+        ("naip/m_4709963_se_14_1_20150926.tif", ["red", "green", "blue", "nir"]),
+        ("zion/landsat_b4.tif", [None]),  # red on Landsat 8, near infrared before
+        (
+            "rstoolbox/sen2.tif",
+            [
+                *("coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3"),
+                *("nir", "nir08", "water_vapor", "swir1", "swir2"),
+            ],
+        ),
+    ],
+)
+def test_bands_of_real_scenes(shared_data, path, names):
+    assert [band.name for band in Scene.open(shared_data / path).bands] == names
