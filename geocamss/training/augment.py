@@ -59,8 +59,10 @@ def cut(source: LabeledImage, size: int, how: Augmentation, generator: Generator
     apart = math.exp(_uniform(-how.stretch, how.stretch, generator) / 2)
     angle = _uniform(-math.pi, math.pi, generator) if _chance(how.rotation, generator) else 0.0
     tall, wide = size / zoom * apart, size / zoom / apart
-    window = _window(source, tall, wide, angle, generator)
-    image, labels, valid = _sample(window, size, tall, wide, angle)
+    # Chip pixels wider than one and a half of the image's are means, not samples, of these.
+    factor = max(1, int(tall / size + 0.5))
+    window = _window(source, (tall, wide), angle, factor, generator)
+    image, labels, valid = _sample(window, size, (tall, wide), angle, factor)
     quarter = int(torch.randint(4, (), generator=generator))
     flip = _chance(0.5, generator)
 
@@ -72,14 +74,23 @@ def cut(source: LabeledImage, size: int, how: Augmentation, generator: Generator
 
 
 def _window(
-    source: LabeledImage, tall: float, wide: float, angle: float, generator: Generator
+    source: LabeledImage,
+    box: tuple[float, float],
+    angle: float,
+    factor: int,
+    generator: Generator,
 ) -> LabeledImage:
-    """A part of the image that holds a turned rectangle, or all of it where it is too small."""
+    """A part of the image that holds a turned box, or as much of it as the image has.
+
+    Its sides are multiples of ``factor``: pixels can then be averaged without a rest.
+    """
+    tall, wide = box
     sine, cosine = abs(math.sin(angle)), abs(math.cos(angle))
-    need = (math.ceil(tall * cosine + wide * sine) + 1, math.ceil(tall * sine + wide * cosine) + 1)
+    need = (math.ceil(tall * cosine + wide * sine), math.ceil(tall * sine + wide * cosine))
     slices = []
     for length, wanted in zip(source.labels.shape, need, strict=True):
-        taken = min(length, wanted)
+        taken = min(length, wanted + -wanted % factor)
+        taken -= taken % factor if taken > factor else 0
         first = int(torch.randint(length - taken + 1, (), generator=generator))
         slices.append(slice(first, first + taken))
     rows, cols = slices
@@ -92,17 +103,18 @@ def _window(
 
 
 def _sample(
-    window: LabeledImage, size: int, tall: float, wide: float, angle: float
+    window: LabeledImage, size: int, box: tuple[float, float], angle: float, factor: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sample a (size, size) chip around the middle of a window."""
-    height, width = window.labels.shape
+    """Sample a (size, size) chip from a turned box around the middle of a window."""
+    (height, width), (tall, wide) = window.labels.shape, box
     steps = (torch.arange(size) + 0.5) / size - 0.5
     down, right = steps[:, None] * tall, steps[None, :] * wide  # source pixels from the middle
     sine, cosine = math.sin(angle), math.cos(angle)
     rows = (down * cosine + right * sine) * (2 / height)  # (size, size) in -1..1
     cols = (right * cosine - down * sine) * (2 / width)
     grid = torch.stack([cols.expand(size, size), rows.expand(size, size)], dim=-1)[None]
-    image = _shrunk(window.image.float(), tall / size)[None]
+    factor = min(factor, height, width)  # an image of few pixels may be smaller than that
+    image = functional.avg_pool2d(window.image[None].float(), factor)
     pixels = functional.grid_sample(image, grid, padding_mode="border", align_corners=False)[0]
     # Nearest neighbor by index: no class number is ever interpolated.
     row = ((rows + 1) * (height / 2)).floor().long()
@@ -112,14 +124,6 @@ def _sample(
     labels = window.labels.reshape(-1)[flat].long().masked_fill(~inside, IGNORED)
     valid = window.valid.reshape(-1)[flat] & inside
     return pixels, labels.masked_fill(~valid, IGNORED), valid
-
-
-def _shrunk(image: Tensor, step: float) -> Tensor:
-    """Average pixels together where the chip's pixels are wider than one and a half of them."""
-    factor = int(step + 0.5)
-    if factor < 2:
-        return image
-    return functional.avg_pool2d(image[None], factor, ceil_mode=True, count_include_pad=False)[0]
 
 
 def hide_corner(chip: Chip, how: Augmentation, generator: Generator) -> Chip:

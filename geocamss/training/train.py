@@ -123,9 +123,12 @@ def fit(loop: Loop, resume_from: Path | None = None) -> None:
     """Run a loop to its end on the device at hand."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     half = fast_dtype(device) is torch.bfloat16
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no tips, no advertisements
     with warnings.catch_warnings():
         # Lightning advises worker processes and a progress bar; both were decided against.
         warnings.simplefilter("ignore", PossibleUserWarning)
+        # It also calls what newer releases of torch call by another name.
+        warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
         trainer = pl.Trainer(
             accelerator=device.type,
             devices=1,

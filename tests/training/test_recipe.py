@@ -79,7 +79,7 @@ def test_a_minimal_recipe_is_valid(tmp_path):
         (edited("sources", 1, "seeds", value=[5, 5]), r"sources\.1: seeds must be"),
         (edited("sources", 1, "seeds", value=[0, 5]), "seed 4 is both in sources and in valid"),
         (edited("card", "gsd", value=-1), "gsd"),
-        (edited("card", "chip", value=100), "stride"),
+        (edited("card", "chip", value=100), "overlap must be even and at most half of chip"),
         (edited("model", "heads", value=3), r"model: width \(128\) must be a multiple"),
         (edited("model", "depth", value=3), r"model\.depth: no such field"),
         ("- a\n- b\n", "a recipe is a mapping of fields, got list"),

@@ -86,8 +86,10 @@ class CamssSegmenter:
         self._check(chips, valid)
         group = 1 if self._device.type == "cpu" else len(chips)
         with torch.inference_mode():
-            groups = zip(*(torch.split(x, group) for x in (chips, valid, corners)), strict=True)
-            return torch.cat([self._segment(*part, sampling) for part in groups])
+            parts = [slice(first, first + group) for first in range(0, len(chips), group)]
+            return torch.cat(
+                [self._segment(chips[p], valid[p], corners[p], sampling) for p in parts]
+            )
 
     def _check(self, chips: Tensor, valid: Tensor) -> None:
         bands = len(self._card.bands)

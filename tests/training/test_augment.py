@@ -1,0 +1,119 @@
+"""Chips: image, labels and validity stay together, whatever is done to them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Generator
+
+from geocamss.modelcard import ModelCard
+from geocamss.training.augment import Chip, colorize, cut, hide_corner
+from geocamss.training.batches import Batches, Pool, class_frequencies, normalize
+from geocamss.training.recipe import Augmentation, Training
+from geocamss.training.sources import LabeledImage
+
+PLAIN = Augmentation(
+    scale=(1, 1),
+    stretch=0,
+    rotation=0,
+    brightness=0,
+    contrast=0,
+    saturation=0,
+    tint=0,
+    gamma=0,
+    noise=0,
+    blur=0,
+    nodata=0,
+)
+
+
+def picture(height: int = 90, width: int = 70) -> LabeledImage:
+    """Labels that can be read off the image: bands of color 16 pixels wide, in blocks."""
+    rows, cols = torch.arange(height)[:, None] // 16, torch.arange(width)[None, :] // 16
+    labels = ((rows + cols) % 3).to(torch.uint8)
+    image = torch.stack([labels * 100, labels * 50 + 20, labels * 0 + 7])
+    valid = torch.ones(height, width, dtype=torch.bool)
+    valid[:5] = False
+    return LabeledImage("blocks", image, labels, valid)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32), st.floats(0.3, 3.0), st.sampled_from([0.0, 1.0]))
+def test_labels_stay_with_their_pixels(seed, zoom, rotation):
+    how = PLAIN.model_copy(update={"scale": (zoom, zoom), "rotation": rotation, "stretch": 0.2})
+    chip = cut(picture(), 48, how, Generator().manual_seed(seed))
+    assert chip.image.shape == (3, 48, 48)
+    assert chip.labels.shape == chip.valid.shape == (48, 48)
+    assert set(chip.labels.unique().tolist()) <= {0, 1, 2, 255}
+    assert bool((chip.labels[~chip.valid] == 255).all())
+    labeled = chip.labels != 255
+    if zoom >= 1 and labeled.any():
+        # Away from edges between labels, colors tell the label: within half a step of its own.
+        off = (chip.image[0] - chip.labels * 100).abs()[labeled]
+        assert (off < 50).float().mean() > 0.85
+
+
+@given(st.integers(0, 2**32))
+def test_without_zoom_and_turning_chips_are_exact_parts(seed):
+    source = picture()
+    chip = cut(source, 32, PLAIN, Generator().manual_seed(seed))
+    inside = chip.valid
+    assert torch.allclose(chip.image[0][inside], chip.labels[inside] * 100.0, atol=0.1)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_hidden_corners_are_ignored_and_not_valid(share):
+    how = PLAIN.model_copy(update={"nodata": share})
+    chip = cut(picture(), 48, PLAIN, Generator().manual_seed(0))
+    hidden = [hide_corner(chip, how, Generator().manual_seed(s)) for s in range(20)]
+    assert any(bool((h.valid != chip.valid).any()) for h in hidden) == (share == 1.0)
+    for other in hidden:
+        assert bool((other.labels[~other.valid] == 255).all())
+        assert torch.equal(other.labels[other.valid], chip.labels[other.valid])
+
+
+@given(st.integers(0, 2**32))
+def test_strengths_of_zero_keep_the_colors(seed):
+    image = torch.rand(3, 16, 16).clamp(min=1e-3)
+    assert torch.allclose(colorize(image, PLAIN, Generator().manual_seed(seed)), image, atol=1e-5)
+
+
+def card() -> ModelCard:
+    return ModelCard(
+        bands=["red", "green", "blue"],
+        gsd=1.0,
+        classes=["a", "b", "c"],
+        scale=1 / 255,
+        mean=(0.4, 0.5, 0.6),
+        std=(0.2, 0.3, 0.4),
+    )
+
+
+def test_a_batch_is_a_function_of_its_number():
+    pools, training = [Pool([picture()], 1.0)], Training(batch=3, chip=32)
+    first = Batches(pools, card(), training, first=0, count=5)
+    later = Batches(pools, card(), training, first=3, count=2)
+    for mine, theirs in zip(first[4], later[1], strict=True):
+        assert torch.equal(mine, theirs)
+    assert not torch.equal(first[3].chips, first[4].chips)
+    assert len(list(later)) == len(later) == 2
+    assert not first[0].chips[~first[0].valid[:, None].expand_as(first[0].chips)].any()
+
+
+def test_normalizing_takes_off_mean_and_deviation_and_zeroes_nodata():
+    image = torch.rand(2, 3, 4, 5)
+    valid = torch.rand(2, 4, 5) > 0.5
+    found = normalize(image, valid, card())
+    assert torch.allclose(found[:, 1][valid], (image[:, 1][valid] - 0.5) / 0.3)
+    assert not found[:, 2][~valid].any()
+
+
+def test_frequencies_follow_labels_and_weights():
+    rare = picture()
+    only = LabeledImage("b", rare.image, torch.ones_like(rare.labels), rare.valid)
+    found = class_frequencies([Pool([rare], 1.0), Pool([only], 3.0)], 3)
+    assert torch.isclose(found.sum(), torch.tensor(1.0))
+    assert found[1] > 0.75
+    assert Chip(rare.image.float(), rare.labels.long(), rare.valid).valid.dtype is torch.bool

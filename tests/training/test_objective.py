@@ -1,0 +1,101 @@
+"""Laws of the losses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Generator
+
+from geocamss.models.camss.config import CamssConfig
+from geocamss.models.camss.network import build
+from geocamss.training.batches import Batch
+from geocamss.training.objective import CamssObjective, class_weights, dice_loss, map_loss
+from geocamss.training.recipe import Training
+
+CONFIG = CamssConfig(
+    pyramid=(8, 8, 16),
+    blocks=(0, 0, 1),
+    latent=4,
+    width=16,
+    layers=1,
+    heads=1,
+    head_width=16,
+    head_layers=1,
+    tokenizer=(8, 8),
+    decoder=(8, 8, 8),
+)
+
+
+def batch() -> Batch:
+    generator = Generator().manual_seed(0)
+    chips = torch.randn(3, 3, 32, 32, generator=generator)
+    labels = torch.randint(0, 4, (3, 32, 32), generator=generator)
+    valid = torch.ones(3, 32, 32, dtype=torch.bool)
+    valid[1, :, 16:] = False
+    chips = chips.masked_fill(~valid[:, None], 0)
+    return Batch(chips, labels.masked_fill(~valid, 255), valid)
+
+
+def losses(given: Batch, **training) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    network = build(CONFIG, 3, 4)
+    objective = CamssObjective(Training(**training), torch.ones(4))
+    return objective.losses(network, given, Generator().manual_seed(1))
+
+
+def test_every_part_of_the_network_gets_a_gradient():
+    torch.manual_seed(0)
+    network = build(CONFIG, 3, 4)
+    objective = CamssObjective(Training(null_image=0.5, revealed=0.9), torch.ones(4))
+    # Twice: what is zero in a new head lets gradients through from the second step on.
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for step in range(3):
+        optimizer.zero_grad()
+        found = objective.losses(network, batch(), Generator().manual_seed(step))
+        torch.stack(list(found.values())).sum().backward()
+        optimizer.step()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_pixels_without_label_count_for_nothing():
+    logits = torch.randn(2, 4, 8, 8)
+    labels = torch.randint(0, 4, (2, 8, 8))
+    labels[0] = 255
+    other = logits.clone()
+    other[0] = 100 * torch.randn(4, 8, 8)
+    for dice in (0.0, 1.0):
+        first, second = (map_loss(x, labels, torch.ones(4), dice) for x in (logits, other))
+        assert torch.isclose(first, second)
+
+
+def test_a_batch_without_labels_costs_nothing_and_breaks_nothing():
+    given = batch()
+    found = losses(given._replace(labels=torch.full_like(given.labels, 255)))
+    assert found["map"] == 0
+    assert found["reconstruction"] == 0
+    assert found["flow"] == 0
+    assert torch.isfinite(torch.stack(list(found.values()))).all()
+
+
+def test_dice_is_zero_for_a_perfect_map_and_one_for_a_wrong_one():
+    labels = torch.randint(0, 3, (2, 8, 8))
+    right = torch.nn.functional.one_hot(labels, 3).permute(0, 3, 1, 2) * 100.0
+    wrong = torch.nn.functional.one_hot((labels + 1) % 3, 3).permute(0, 3, 1, 2) * 100.0
+    assert dice_loss(right, labels) < 1e-4
+    assert dice_loss(wrong, labels) > 1 - 1e-4
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_class_weights_have_mean_one_over_the_pixels(power):
+    frequencies = torch.tensor([0.7, 0.2, 0.1])
+    weights = class_weights(frequencies, power)
+    assert torch.isclose((weights * frequencies).sum(), torch.tensor(1.0))
+    assert bool((weights.diff() >= 0).all())
+
+
+def test_losses_are_a_function_of_the_generator():
+    first, second = losses(batch()), losses(batch())
+    for name, value in first.items():
+        assert torch.equal(value, second[name])

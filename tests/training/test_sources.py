@@ -1,0 +1,83 @@
+"""Sources: real pictures and simulated landscapes, with labels by channel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from geocamss.errors import RecipeError
+from geocamss.modelcard import ModelCard
+from geocamss.simulate import landscape
+from geocamss.training.recipe import PairSource, SimulatedSource, load_recipe
+from geocamss.training.sources import LabeledImage, load_source
+from tests.conftest import ROOT
+
+RECIPE = load_recipe(ROOT / "recipes" / "aerial-landcover.yaml")
+CARD = RECIPE.card_without_results()
+
+
+def pairs(**changes) -> PairSource:
+    (source,) = (s for s in RECIPE.sources if isinstance(s, PairSource))
+    return source.model_copy(update=changes)
+
+
+@pytest.mark.parametrize("tile", ["tile2", "tile6"])
+def test_real_labels_agree_with_the_masks_colors(shared_data, tile):
+    folder = shared_data / "dubai" / tile
+    source = pairs(folders=(f"dubai/{tile}",))
+    for item, path in zip(
+        load_source(source, CARD, shared_data), sorted((folder / "masks").iterdir()), strict=True
+    ):
+        with Image.open(path) as mask:
+            colors = np.asarray(mask.convert("RGB"))
+        height, width = item.labels.shape
+        colors = colors[:height, :width]
+        labels = item.labels.numpy()
+        for name, color in source.colors.items():
+            rgb = tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+            where = (colors == np.array(rgb)).all(-1)
+            assert (labels[where] == CARD.classes.names.index(name)).all()
+            labels = np.where(where, 255, labels)
+        assert (labels == 255).all()  # everything else is ignored
+
+
+def test_images_and_masks_of_different_sizes_are_cut_to_what_they_share(shared_data):
+    for item in load_source(pairs(folders=("dubai/tile1",)), CARD, shared_data):
+        assert item.image.shape[1:] == item.labels.shape == item.valid.shape
+
+
+def test_simulated_labels_are_the_landscapes_truth_by_channel():
+    classes = list(CARD.classes)[::-1]
+    card = ModelCard.model_validate({**CARD.model_dump(), "classes": [vars(c) for c in classes]})
+    (item,) = load_source(SimulatedSource(kind="simulated", seeds=(5, 6), size=128), card, ROOT)
+    truth = landscape(5, 128, 128, gsd=card.gsd)
+    assert torch.equal(item.image, torch.from_numpy(truth.image))
+    valid = truth.valid
+    values = np.array([c.value for c in classes])
+    assert (values[item.labels.numpy()[valid]] == truth.classes[valid]).all()
+    assert (item.labels.numpy()[~valid] == 255).all()
+    assert (item.valid.numpy() == valid).all()
+
+
+def test_a_missing_mask_or_folder_is_named(shared_data):
+    with pytest.raises(RecipeError, match="tile9; check --data and folders"):
+        load_source(pairs(folders=("dubai/tile9",)), CARD, shared_data)
+    with pytest.raises(RecipeError, match=r"masks/image_part_001\.tif: cannot be read"):
+        load_source(pairs(folders=("dubai/tile6",), masks="masks/{stem}.tif"), CARD, shared_data)
+
+
+def test_masks_of_other_colors_are_an_error(shared_data):
+    with pytest.raises(RecipeError, match="no pixel has a label"):
+        load_source(pairs(folders=("dubai/tile6",), colors={"land": "#010203"}), CARD, shared_data)
+
+
+def test_parts_of_different_sizes_are_refused():
+    with pytest.raises(ValueError, match=r"odd: image \(3, 4, 4\)"):
+        LabeledImage(
+            "odd",
+            torch.zeros(3, 4, 4),
+            torch.zeros(4, 5, dtype=torch.uint8),
+            torch.ones(4, 4, dtype=torch.bool),
+        )

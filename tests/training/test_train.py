@@ -1,0 +1,184 @@
+"""Training: a recipe and a folder go in, a model file comes out, and a killed run goes on."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+import yaml
+from rasterio.errors import NotGeoreferencedWarning
+
+from geocamss.errors import RecipeError
+from geocamss.models import checkpoint
+from geocamss.models.segmenter import Sampling
+from geocamss.training.evaluation import score_images
+from geocamss.training.objective import CamssObjective
+from geocamss.training.recipe import Recipe, load_recipe
+from geocamss.training.sources import load_source
+from geocamss.training.train import train
+
+COLORS = {"sand": (10, 20, 30), "sea": (200, 100, 0)}
+
+TINY = {
+    "pyramid": [8, 8, 16],
+    "blocks": [0, 1, 1],
+    "latent": 4,
+    "width": 16,
+    "layers": 1,
+    "heads": 1,
+    "head_width": 16,
+    "head_layers": 1,
+    "tokenizer": [8, 8],
+    "decoder": [8, 8, 16],
+}
+
+
+def paint(folder: Path, seed: int) -> None:
+    """A bright half and a dark half, divided by a random line; and their mask."""
+    rng = np.random.default_rng(seed)
+    angle, size = rng.uniform(0, 2 * math.pi), 96
+    down, right = np.mgrid[:size, :size] / size - 0.5
+    sea = down * math.sin(angle) + right * math.cos(angle) > 0
+    image = np.where(sea, 60, 190) + rng.normal(0, 10, (3, size, size))
+    mask = np.empty((3, size, size), np.uint8)
+    for name, where in (("sea", sea), ("sand", ~sea)):
+        mask[:, where] = np.array(COLORS[name])[:, None]
+    mask[:, :4] = 0  # unlabeled
+    for kind, pixels in (("images", image.clip(0, 255).astype(np.uint8)), ("masks", mask)):
+        path = folder / kind / f"{seed}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            pytest.warns(NotGeoreferencedWarning),
+            rasterio.open(
+                path, "w", driver="PNG", width=size, height=size, count=3, dtype="uint8"
+            ) as dataset,
+        ):
+            dataset.write(pixels)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for seed in range(4):
+        paint(folder / "train", seed)
+    paint(folder / "held-out", 9)
+    return folder
+
+
+def source(folder: str) -> dict:
+    colors = {name: "#{:02x}{:02x}{:02x}".format(*color) for name, color in COLORS.items()}
+    return {
+        "kind": "pairs",
+        "name": folder,
+        "license": "CC0-1.0",
+        "folders": [folder],
+        "images": "images/*.png",
+        "colors": colors,
+    }
+
+
+def recipe_file(folder: Path, **training) -> Path:
+    content = {
+        "card": {
+            "name": "shore",
+            "bands": ["red", "green", "blue"],
+            "gsd": 1.0,
+            "scale": 1 / 255,
+            "mean": 0.5,
+            "std": 0.25,
+            "classes": list(COLORS),
+            "chip": 64,
+            "overlap": 16,
+        },
+        "model": TINY,
+        "sources": [source("train")],
+        "validation": [source("held-out")],
+        "training": {
+            "minutes": 1000,
+            "batch": 2,
+            "chip": 32,
+            "epoch": 2,
+            "warmup": 2,
+            "learning_rate": 0.01,
+            "ema": 0.8,
+        }
+        | training,
+    }
+    path = folder / "shore.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def recipe_of(path: Path) -> Recipe:
+    return load_recipe(path)
+
+
+def test_training_learns_and_writes_a_complete_model(tmp_path, data):
+    path = recipe_file(tmp_path, max_steps=60, epoch=30)
+    out = tmp_path / "shore.safetensors"
+    result = train(recipe_of(path), path, out, data=data)
+    assert result.steps == len(result.losses) == 60
+    assert np.mean(result.losses[-10:]) < 0.7 * np.mean(result.losses[:10])
+    card = checkpoint.read_card(out)
+    assert card == result.card
+    assert [source.license for source in card.training] == ["CC0-1.0"]
+    assert card.geocamss
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["shore.safetensors", "shore.yaml"]
+    # The numbers in the card are those of the file.
+    segmenter = checkpoint.load(out, torch.device("cpu"))
+    images = load_source(recipe_of(path).validation[0], card, data)
+    found = score_images(segmenter, images, Sampling())
+    assert abs(found.miou - card.metrics["validation_miou"]) < 0.01
+    assert found.miou > 0.8
+
+
+def test_a_killed_run_resumes_to_the_same_losses(tmp_path, data, monkeypatch):
+    path = recipe_file(tmp_path, max_steps=7)
+    whole = train(recipe_of(path), path, tmp_path / "whole.safetensors", data=data)
+
+    plain, calls = CamssObjective.losses, []
+
+    def fail_at_the_sixth(self, network, batch, generator):
+        calls.append(batch)
+        if len(calls) == 6:
+            raise RuntimeError("power cut")
+        return plain(self, network, batch, generator)
+
+    out = tmp_path / "cut.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(CamssObjective, "losses", fail_at_the_sixth)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(recipe_of(path), path, out, data=data)
+    assert not out.exists()
+    # Two epochs of two steps were complete: the run goes on with the fifth step.
+    rest = train(recipe_of(path), path, out, data=data, resume=True)
+    assert rest.steps == 7
+    assert rest.losses == whole.losses[4:]
+    network, _ = checkpoint.load_network(out)
+    other, _ = checkpoint.load_network(tmp_path / "whole.safetensors")
+    for name, tensor in other.state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+
+
+def test_nothing_to_resume_from_is_an_error(tmp_path, data):
+    path = recipe_file(tmp_path, max_steps=2)
+    with pytest.raises(RecipeError, match="no training state to resume from"):
+        train(recipe_of(path), path, tmp_path / "new.safetensors", data=data, resume=True)
+
+
+def test_time_ends_a_run_too(tmp_path, data):
+    path = recipe_file(tmp_path, minutes=0.01, max_steps=100_000)
+    result = train(recipe_of(path), path, tmp_path / "short.safetensors", data=data)
+    assert 1 <= result.steps < 1000
+
+
+def test_missing_data_are_named_before_training(tmp_path):
+    path = recipe_file(tmp_path)
+    with pytest.raises(RecipeError, match="no file images"):
+        train(recipe_of(path), path, tmp_path / "x.safetensors", data=tmp_path)
+    with pytest.raises(RecipeError, match="--data"):
+        train(recipe_of(path), path, tmp_path / "x.safetensors", data=tmp_path / "none")
