@@ -1,0 +1,1 @@
+"""Measurements: each prints its figures with the command that makes them."""
