@@ -15,7 +15,10 @@ import geocamss
 from geocamss.errors import GeocamssError
 
 SECONDS = 60
-"""No raster may hold up a run for longer."""
+"""No raster may hold up a run for longer than this and its pixels ask for."""
+
+PIXELS_A_SECOND = 1e6
+"""Slower than any machine that the tests run on."""
 
 
 class Brightness(torch.nn.Module):
@@ -72,7 +75,8 @@ def problem(path, out, model):
         return None if named else f"the error does not name the file: {error}"
     except Exception as error:  # noqa: BLE001  (the finding of this test)
         return f"{type(error).__name__}: {error}"
-    if time.monotonic() - start > SECONDS:
+    pixels = result.areas["pixels"].sum()
+    if time.monotonic() - start > SECONDS + pixels / PIXELS_A_SECOND:
         return "took too long"
     return difference(path, result.classes)
 
@@ -91,6 +95,7 @@ def difference(path, classes):
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::geocamss.GeocamssWarning")
 def test_every_faulty_raster_gives_a_right_map_or_a_clear_error(shared_data, tmp_path):
     model = geocamss.from_module(Brightness(), CARD)
