@@ -83,4 +83,5 @@ class Georeference:
 
 def _apply(transform: Affine, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Points:
     a, b, c, d, e, f = transform[:6]
-    return a * xs + b * ys + c, d * xs + e * ys + f
+    with np.errstate(invalid="ignore"):  # infinity stands where there is no ground
+        return a * xs + b * ys + c, d * xs + e * ys + f

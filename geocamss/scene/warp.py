@@ -9,6 +9,7 @@ kept for each band, and no invalid value has a share in a valid one.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from geocamss.scene.scene import Scene, SceneBand
 from geocamss.scene.source import Source
 from geocamss.scene.window import Window
 
-__all__ = ["Warp", "bilinear", "box_mean", "choose_overview", "scene_steps"]
+__all__ = ["Warp", "bilinear", "box_mean", "choose_overview", "samples", "scene_steps"]
 
 STEP = 32
 """Positions are reckoned exactly at every such pixel of the lattice, and interpolated between."""
@@ -33,8 +34,11 @@ PART_PIXELS = 2**17
 """A window is cut into parts until each has at most this many pixels: they stay in the processor's
 cache, and only those at the edge of the data take the slower way."""
 
-SOURCE_PIXELS = 2**24
+SOURCE_PIXELS = 2**22
 """A window is cut further until each part needs at most about this many pixels of the scene."""
+
+MOST_SAMPLES = 4
+"""Samples a pixel, each way, that are averaged where pixels are coarser than the scene's."""
 
 SNAP = 1e-6
 """Fraction of a pixel below which a position is on a pixel's center."""
@@ -68,8 +72,9 @@ class Warp:
         self._source = Source(scene, bands, dtype, overview)
         extent = self._source.extent
         self._reduced = scene.width / extent.width, scene.height / extent.height
-        col_factor, row_factor = (f / r for f, r in zip(factors, self._reduced, strict=True))
-        self._box = max(1, round(row_factor)), max(1, round(col_factor))
+        across, down = (f / r for f, r in zip(factors, self._reduced, strict=True))
+        self._samples = samples(down)[0], samples(across)[0]
+        self._box = samples(down)[1], samples(across)[1]
         exact = grid.gsd is None or grid.gsd > STEP_GSD
         self._step = 1 if exact else STEP
 
@@ -87,8 +92,8 @@ class Warp:
             return self._in_parts(window)
         cols, rows = self._cells(window)
         near = self._needed(cols, rows)
-        shape = (len(self._source.bands), *window.shape)
         if near.empty:
+            shape = (len(self._source.bands), *window.shape)
             return np.zeros(shape, self.dtype), np.zeros(shape, bool)
         if near.area * math.prod(self._box) > SOURCE_PIXELS and window.area > 1:
             return self._in_parts(window)
@@ -98,6 +103,7 @@ class Warp:
         )
         cells, usable = box_mean(values, valid, self._box)
         found, where = bilinear(cells, usable, cols - near.col, rows - near.row)
+        found, where = box_mean(found, where, self._samples)
         return _stored(found, self.dtype), where
 
     def _in_parts(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
@@ -136,38 +142,37 @@ class Warp:
         )
 
     def _cells(self, window: Window) -> Points:
-        """(column, row) positions (h, w) of pixels among cells, whose centers are whole."""
+        """(column, row) positions of samples among cells, whose centers are whole numbers."""
         cols, rows = self._positions(window)
         cols = cols / (self._reduced[0] * self._box[1]) - 0.5
         rows = rows / (self._reduced[1] * self._box[0]) - 0.5
         return _snap(cols), _snap(rows)
 
     def _positions(self, window: Window) -> Points:
-        """The same among the scene's pixels, whose centers are at halves."""
+        """(column, row) positions of samples among the scene's pixels, whose centers are at halves.
+
+        As many samples a pixel, side by side, as ``_samples`` says: h times so many rows, w times
+        so many columns.
+        """
         top, left = window.row + self.grid.origin[0], window.col + self.grid.origin[1]
-        row_nodes, row_node, row_part = _nodes(top, window.height, self._step)
-        col_nodes, col_node, col_part = _nodes(left, window.width, self._step)
+        rows_at = _nodes(top, window.height, self._step, self._samples[0])
+        cols_at = _nodes(left, window.width, self._step, self._samples[1])
         exact = self._exact(
-            *np.meshgrid(col_nodes - self.grid.origin[1], row_nodes - self.grid.origin[0])
+            *np.meshgrid(cols_at.nodes - self.grid.origin[1], rows_at.nodes - self.grid.origin[0])
         )
-        if self._step == 1:
-            return exact[0][:-1, :-1], exact[1][:-1, :-1]
-        with np.errstate(invalid="ignore"):  # inf where there is no ground
-            cols, rows = (
-                _between(
-                    _between(nodes, row_node, row_part[:, None]).T, col_node, col_part[:, None]
-                ).T
-                for nodes in exact
-            )
+        with np.errstate(invalid="ignore"):  # infinity stands where there is no ground
+            cols, rows = (cols_at.along(rows_at.along(nodes).T).T for nodes in exact)
         lost = ~(np.isfinite(cols) & np.isfinite(rows))
-        if lost.any():  # near the edge of the CRS's ground
+        if lost.any():  # near the edge of the ground that the CRS knows
             i, j = np.nonzero(lost)
-            cols[lost], rows[lost] = self._exact(j + window.col, i + window.row)
+            cols[lost], rows[lost] = self._exact(
+                cols_at.places[j] - self.grid.origin[1], rows_at.places[i] - self.grid.origin[0]
+            )
         return cols, rows
 
     def _exact(self, cols: NDArray[Any], rows: NDArray[Any]) -> Points:
-        """Positions among the scene's pixels of the centers of grid pixels."""
-        xs, ys = self.grid.coordinates(cols + 0.5, rows + 0.5)
+        """Positions among the scene's pixels of positions among the grid's."""
+        xs, ys = self.grid.coordinates(cols, rows)
         if self._turn is not None:
             xs, ys = map(np.asarray, self._turn.transform(xs, ys))
             if self.scene.crs is not None and self.scene.crs.is_geographic:
@@ -215,6 +220,18 @@ def choose_overview(factors: tuple[int, ...], wanted: float) -> int | None:
     """
     fitting = [index for index, factor in enumerate(factors) if 1 < factor <= wanted / 2]
     return fitting[-1] if fitting else None
+
+
+def samples(factor: float) -> tuple[int, int]:
+    """How many samples a pixel, in one direction, stand for so many pixels of the scene.
+
+    Returns:
+        The number of samples, and how many pixels of the scene make a cell. Their product is
+        about the factor; samples come closer to a mean over a pixel, cells cost less.
+    """
+    whole = max(1, round(factor))
+    count = min(MOST_SAMPLES, whole)
+    return count, round(whole / count)
 
 
 def box_mean(
@@ -317,22 +334,35 @@ def _snap(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.abs(positions - whole) < SNAP, whole, positions)
 
 
-def _nodes(
-    start: int, count: int, step: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Nodes of the lattice around [start, start + count), every ``step`` pixels from its origin.
+@dataclass(frozen=True)
+class _Interpolation:
+    """Positions along one axis of the lattice, and the nodes that they lie between."""
 
-    Returns:
-        The nodes; for each pixel which node precedes it; and how far it is from that to the next.
-    """
-    pixels = np.arange(start, start + count)
+    nodes: NDArray[np.int64]
+    """Pixel borders at multiples of the step, in global pixels."""
+
+    places: NDArray[np.float64]
+    """The positions, in global pixels."""
+
+    before: NDArray[np.intp]
+    """Which node precedes each position."""
+
+    part: NDArray[np.float64]
+    """How far each position is from there to the next node, 0 to 1."""
+
+    def along(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values at the positions, by linear interpolation along the first axis."""
+        part = self.part[:, None]
+        return (1 - part) * values[self.before] + part * values[self.before + 1]
+
+
+def _nodes(start: int, count: int, step: int, each: int) -> _Interpolation:
+    """Nodes around pixels [start, start + count), each of which has ``each`` positions."""
     first = start // step
     nodes = np.arange(first, (start + max(count, 1) - 1) // step + 2) * step
-    return nodes, pixels // step - first, (pixels % step) / step
-
-
-def _between(
-    values: NDArray[np.float64], node: NDArray[np.int64], part: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Linear interpolation along the first axis."""
-    return (1 - part) * values[node] + part * values[node + 1]
+    offsets = (np.arange(each) + 0.5) / each
+    pixels = np.arange(start, start + count)
+    places = (pixels[:, None] + offsets).ravel()
+    before = np.repeat(pixels // step - first, each)
+    part = ((pixels % step)[:, None] + offsets).ravel() / step
+    return _Interpolation(nodes, places, before, part)
