@@ -39,6 +39,11 @@ __all__ = ["train"]
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Training steps at most.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
+@click.option(
+    "--start-from",
+    metavar="NAME|FILE",
+    help="A model whose weights to begin with, of the same bands, classes and sizes.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing model file.")
 def train(
     *,
@@ -48,6 +53,7 @@ def train(
     minutes: float | None,
     max_steps: int | None,
     resume: bool,
+    start_from: str | None,
     overwrite: bool,
 ) -> None:
     """Train a model by a RECIPE, and write it to one file.
@@ -55,12 +61,14 @@ def train(
     The recipe is checked whole before any work. While training, the state is kept beside the
     model file, as NAME.safetensors.state, for --resume. Needs the extra geocamss[train].
     """
+    from geocamss.models import registry
     from geocamss.training.recipe import changed, load_recipe
 
     checked = changed(load_recipe(recipe), minutes=minutes, max_steps=max_steps)
     target = output or Path(f"{checked.card_without_results().name}.safetensors")
     _refuse_existing(target, overwrite=overwrite)
-    _train(checked, recipe, target, data=data, resume=resume)
+    first = None if start_from is None else registry.resolve(start_from)
+    _train(checked, recipe, target, data=data, resume=resume, start_from=first)
 
 
 def _refuse_existing(target: Path, *, overwrite: bool) -> None:
@@ -68,7 +76,15 @@ def _refuse_existing(target: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{target} exists; give another file with -o, or --overwrite")
 
 
-def _train(checked: Recipe, recipe: Path, target: Path, *, data: Path | None, resume: bool) -> None:
+def _train(
+    checked: Recipe,
+    recipe: Path,
+    target: Path,
+    *,
+    data: Path | None,
+    resume: bool,
+    start_from: Path | None,
+) -> None:
     import logging
 
     try:
@@ -78,7 +94,7 @@ def _train(checked: Recipe, recipe: Path, target: Path, *, data: Path | None, re
             f"training needs the package {error.name!r}: pip install 'geocamss[train]'"
         ) from None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    result = run(checked, recipe, target, data=data, resume=resume)
+    result = run(checked, recipe, target, data=data, resume=resume, start_from=start_from)
     click.echo(f"{result.path}: {result.steps} steps")
     for name, value in sorted(result.card.metrics.items()):
         click.echo(f"  {name}: {value:.4f}")

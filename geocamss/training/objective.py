@@ -27,6 +27,9 @@ from geocamss.training.sources import IGNORED
 
 __all__ = ["CamssObjective", "Objective", "class_weights", "dice_loss", "map_loss"]
 
+_PARTS = 4
+"""One in so many chips of a batch trains the tokenizer, and the flow at times after 0."""
+
 _UNGUIDED = 0.7
 """Share of true latents decoded without the image's features: a code that needs them is none."""
 
@@ -112,28 +115,28 @@ class CamssObjective:
             known=known,
             drop=drop,
         )  # (B, h, w, width)
-        # Half of the batch is enough for the flow at later times, and for the tokenizer, which
+        # A part of the batch is enough for the flow at later times, and for the tokenizer, which
         # learns fast; the one-step prediction makes the map, and gets all of it.
-        half = (len(labels) + 1) // 2
-        noisy, time = self._noised(tokens, half, generator)
-        given = torch.cat([condition[:half], condition])
-        found = network.head(noisy, time, given)  # (half + B, h, w, L)
-        later, guess = found[:half], found[half:]
+        part = -(-len(labels) // _PARTS)
+        noisy, time = self._noised(tokens, part, generator)
+        given = torch.cat([condition[:part], condition])
+        found = network.head(noisy, time, given)  # (part + B, h, w, L)
+        later, guess = found[:part], found[part:]
         weight = _labeled(labels) * ~known
-        flow = flow_loss(later, tokens[:half], weight[:half]) + flow_loss(guess, tokens, weight)
+        flow = flow_loss(later, tokens[:part], weight[:part]) + flow_loss(guess, tokens, weight)
         guess = torch.where(known[..., None], tokens, guess.float()).permute(0, 3, 1, 2)
         logits = network.decoder(
-            torch.cat([latents[:half], guess]),
-            (torch.cat([fine[:half], fine]), torch.cat([middle[:half], middle])),
-            self._keep(half, drop, generator),
-        )  # (half + B, K, H, W)
-        rebuilt, mapped = logits[:half], logits[half:]
+            torch.cat([latents[:part], guess]),
+            (torch.cat([fine[:part], fine]), torch.cat([middle[:part], middle])),
+            self._keep(part, drop, generator),
+        )  # (part + B, K, H, W)
+        rebuilt, mapped = logits[:part], logits[part:]
         weights = self._weights.to(device)
         imaged = labels.masked_fill(drop[:, None, None], IGNORED)
         return {
             "map": map_loss(mapped, imaged, weights, training.dice),
             "reconstruction": training.reconstruction
-            * map_loss(rebuilt, labels[:half], weights, dice=0),
+            * map_loss(rebuilt, labels[:part], weights, dice=0),
             "flow": training.flow * flow,
             "kl": training.kl * _divergence(mean, logvar),
         }
@@ -145,21 +148,21 @@ class CamssObjective:
         share = torch.rand(batch, generator=generator) * 0.7 * told
         return torch.rand(batch, height, width, generator=generator) < share[:, None, None]
 
-    def _noised(self, tokens: Tensor, half: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Half of the latents at random times, then pure noise at t = 0 for all.
+    def _noised(self, tokens: Tensor, part: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """A part of the latents at random times, then pure noise at t = 0 for all.
 
         Returns:
-            (half + B, h, w, L) and (half + B,).
+            (part + B, h, w, L) and (part + B,).
         """
-        normal = torch.randn(half, generator=generator)
+        normal = torch.randn(part, generator=generator)
         time = torch.cat([logit_normal(normal), torch.zeros(len(tokens))]).to(tokens.device)
         at = time[:, None, None, None]
-        data = torch.cat([tokens[:half], tokens])
+        data = torch.cat([tokens[:part], tokens])
         return data * at + _normal(data, generator) * (1 - at), time
 
-    def _keep(self, half: int, drop: Tensor, generator: Generator) -> Tensor:
+    def _keep(self, part: int, drop: Tensor, generator: Generator) -> Tensor:
         """For true latents, then for predicted ones: 1 where the decoder may see the image."""
-        guided = ~_coins(_UNGUIDED, (half,), generator).to(drop.device)
+        guided = ~_coins(_UNGUIDED, (part,), generator).to(drop.device)
         mapped = ~_coins(self._training.guide_dropout, drop.shape, generator).to(drop.device)
         return torch.cat([guided, mapped & ~drop]).float()
 

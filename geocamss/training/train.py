@@ -15,9 +15,11 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from torch import nn
 
 from geocamss import __version__
+from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
+from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.network import CamssNetwork, build
-from geocamss.models.checkpoint import save
+from geocamss.models.checkpoint import load_network, save
 from geocamss.models.precision import fast_dtype
 from geocamss.training.batches import Pool, class_frequencies
 from geocamss.training.loop import Loop
@@ -80,7 +82,13 @@ def load_data(recipe: Recipe, folder: Path) -> Data:
 
 
 def train(
-    recipe: Recipe, path: Path, out: Path, *, data: Path | None = None, resume: bool = False
+    recipe: Recipe,
+    path: Path,
+    out: Path,
+    *,
+    data: Path | None = None,
+    resume: bool = False,
+    start_from: Path | None = None,
 ) -> Trained:
     """Train, and export the best moving average.
 
@@ -90,16 +98,19 @@ def train(
         out: The model file to write.
         data: The data folder, if not the recipe's.
         resume: Take up the state that an interrupted run left beside ``out``.
+        start_from: A model file whose weights to begin with; None begins with random ones.
 
     Raises:
-        RecipeError: the data are missing or unfit, or there is no state to resume from.
+        RecipeError: the data are missing or unfit, there is no state to resume from, or the
+            model to start from has another shape.
+        ModelError: the model to start from cannot be read.
     """
-    folder = data_folder(recipe, path, data)
-    material = load_data(recipe, folder)
     card = recipe.card_without_results()
     training = recipe.training
     torch.manual_seed(training.seed)  # the initial weights
-    network = build(recipe.model, len(card.bands), len(card.classes))
+    network = _initial(recipe, card, start_from)
+    folder = data_folder(recipe, path, data)
+    material = load_data(recipe, folder)
     frequencies = class_frequencies(material.pools, len(card.classes))
     objective = CamssObjective(training, class_weights(frequencies, training.class_power))
     state = out.with_name(out.name + ".state")
@@ -117,6 +128,23 @@ def train(
     _export(loop.best, card, out)
     state.unlink(missing_ok=True)
     return Trained(out, card, loop.best_scores, loop.global_step, tuple(loop.history))
+
+
+def _initial(recipe: Recipe, card: ModelCard, start_from: Path | None) -> CamssNetwork:
+    """A new network, or that of a model file of the same sizes."""
+    if start_from is None:
+        return build(recipe.model, len(card.bands), len(card.classes))
+    network, other = load_network(start_from)
+    for what, theirs, ours in (
+        ("sizes", CamssConfig.of(other.parameters, str(start_from)), recipe.model),
+        ("bands", other.band_names, card.band_names),
+        ("classes", other.classes.names, card.classes.names),
+    ):
+        if theirs != ours:
+            raise RecipeError(
+                f"{start_from}: cannot start from it: its {what} are not the recipe's"
+            )
+    return network.train()
 
 
 def fit(loop: Loop, resume_from: Path | None = None) -> None:

@@ -13,7 +13,7 @@ import yaml
 from rasterio.errors import NotGeoreferencedWarning
 
 from geocamss.errors import RecipeError
-from geocamss.models import checkpoint
+from geocamss.models import checkpoint, registry
 from geocamss.models.segmenter import Sampling
 from geocamss.training.evaluation import score_images
 from geocamss.training.objective import CamssObjective
@@ -182,3 +182,19 @@ def test_missing_data_are_named_before_training(tmp_path):
         train(recipe_of(path), path, tmp_path / "x.safetensors", data=tmp_path)
     with pytest.raises(RecipeError, match="--data"):
         train(recipe_of(path), path, tmp_path / "x.safetensors", data=tmp_path / "none")
+
+
+def test_a_run_can_start_from_a_model_of_the_same_shape(tmp_path, data):
+    path = recipe_file(tmp_path, max_steps=30, epoch=30)
+    first = train(recipe_of(path), path, tmp_path / "first.safetensors", data=data)
+    again = train(
+        recipe_of(path), path, tmp_path / "again.safetensors", data=data, start_from=first.path
+    )
+    assert np.mean(again.losses[:5]) < 0.8 * np.mean(first.losses[:5])
+
+
+def test_a_model_of_another_shape_is_no_start(tmp_path, data):
+    path = recipe_file(tmp_path)
+    shipped = registry.path(registry.DEFAULT)
+    with pytest.raises(RecipeError, match="its sizes are not the recipe's"):
+        train(recipe_of(path), path, tmp_path / "x.safetensors", data=data, start_from=shipped)
