@@ -142,7 +142,7 @@ class Loop(pl.LightningModule):
             self.trainer.save_checkpoint(self._state)
 
     def validate_average(self) -> None:
-        """Score the moving average, and keep it if it is the best; time spent here is not counted.
+        """Score the moving average, and keep it if the recipe says so; this takes no training time.
 
         Without validation images the last one is the best.
         """
@@ -157,7 +157,7 @@ class Loop(pl.LightningModule):
                 result.accuracy,
                 " ".join(f"{value:.3f}" for value in result.iou),
             )
-            better = result.miou > self._best_miou
+            better = result.miou > self._best_miou or self._training.keep == "last"
         else:
             result, better = None, True
         if better:

@@ -166,6 +166,10 @@ class Training(_Strict):
     validate_every: int = Field(default=1, ge=1)
     """Epochs between two validations."""
 
+    keep: Literal["best", "last"] = "best"
+    """Which moving average is exported: the best on the validation images, or that of the end,
+    which leaves these images untouched by any choice."""
+
     learning_rate: float = Field(default=1.5e-3, gt=0, le=1)
     weight_decay: float = Field(default=0.02, ge=0, le=1)
     warmup: int = Field(default=50, ge=0)
