@@ -16,6 +16,7 @@ from geocamss.engine import stitch
 from geocamss.errors import InputError
 from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.blocks import BlockStore
+from geocamss.output.classmap import ClassMap
 from geocamss.output.polygons import polygonize
 from geocamss.output.preview import render_preview, stretch
 from geocamss.output.raster import RasterSpec, RasterWriter, quiet_gdal
@@ -97,7 +98,7 @@ def write_products(
         "polygons": lambda: polygonize(classes, confidence, folder / "polygons.gpkg", scheme),
         "style": lambda: _write_styles(scheme, folder),
         "preview": lambda: _write_preview(run, classes, areas, folder / "preview.png"),
-        "item": lambda: _write_item(run, areas, files_of(wanted), folder),
+        "item": lambda: _write_item(run, classes, areas, files_of(wanted), folder),
     }
     for name, make in makers.items():
         if name in wanted:
@@ -157,7 +158,7 @@ def _thinned(run: Run, step: int) -> tuple[NDArray[np.generic], NDArray[np.bool_
 
 
 def _write_item(
-    run: Run, areas: tuple[ClassArea, ...], files: Collection[str], folder: Path
+    run: Run, classes: Path, areas: tuple[ClassArea, ...], files: Collection[str], folder: Path
 ) -> None:
     grid = run.grid
     item = build_item(
@@ -169,6 +170,7 @@ def _write_item(
         files=files,
         made=datetime.now(UTC),
         acquired=run.scene.datetime,
+        window=ClassMap.open(classes).data_window(),
         areas=areas,
         provenance=run.provenance,
         software={"geocamss": geocamss.__version__},
