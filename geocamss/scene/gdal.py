@@ -14,7 +14,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.session import DummySession
 
-__all__ = ["GDAL_ERRORS", "gdal_environment", "is_remote", "open_raster"]
+__all__ = ["GDAL_ERRORS", "gdal_environment", "is_plain_path", "is_remote", "open_raster"]
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 """What rasterio raises: errors of its own, and GDAL's, which it lets through here and there."""
@@ -53,6 +53,11 @@ def is_remote(path: str) -> bool:
         re.match(r"(?!file:)[a-z][a-z0-9+]+://", path, re.IGNORECASE)
         or re.match(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)", path)
     )
+
+
+def is_plain_path(path: str) -> bool:
+    """True for what can only be the name of a file, and is no URL, subdataset or inline VRT."""
+    return len(path) < 4096 and not re.match(r"[a-zA-Z0-9_]{2,}:|/vsi|\s*<|.*\0", path)
 
 
 def gdal_environment(path: str) -> AbstractContextManager[Any]:

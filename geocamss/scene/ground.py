@@ -82,7 +82,10 @@ def ground_distance(crs: CRS, start: Points, stop: Points) -> NDArray[np.float64
     """
     system = horizontal(crs.to_wkt())
     geodetic = system.geodetic_crs
-    geod = geodetic.get_geod() if geodetic is not None else None
+    try:
+        geod = geodetic.get_geod() if geodetic is not None else None
+    except (ValueError, ZeroDivisionError):  # an ellipsoid of no size
+        geod = None
     if geodetic is None or geod is None:
         x0, y0, x1, y1 = map(np.asarray, (*start, *stop))
         return np.asarray(np.hypot(x1 - x0, y1 - y0) * (unit_length(crs) or math.nan))

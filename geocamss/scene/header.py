@@ -18,6 +18,7 @@ from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from geocamss.errors import BandError, GeocamssWarning, SceneError
 from geocamss.scene.band import Mask, SceneBand
 from geocamss.scene.bands import BandClues, find_sensor, identify_bands
+from geocamss.scene.gdal import is_plain_path
 from geocamss.scene.georeference import Georeference
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "check_sources",
     "read_alpha",
     "read_bands",
+    "read_files",
     "read_georeference",
     "read_tags",
 ]
@@ -51,9 +53,6 @@ _SENSOR_TAGS = frozenset(
 
 _NAME_TAGS = ("band_name", "bandname", "name", "long_name", "standard_name")
 """Names of band metadata that tell what a band is, lower case."""
-
-_PLAIN_PATH = re.compile(r"(?![a-zA-Z0-9_]{2,}:|/vsi|\s*<)")
-"""Tells names of files from URLs, GDAL's other file systems, subdatasets and inline VRTs."""
 
 _CODE_IN_FILE_NAME = re.compile(r"(?:^|[_.-])((?:sr_|st_)?b\d{1,2}a?(?:_\d+m)?)$", re.IGNORECASE)
 
@@ -103,7 +102,7 @@ def check_sources(path: str, dataset: Any) -> None:
     missing = sorted(
         name
         for name, relative in sources
-        if _PLAIN_PATH.match(name) and not (folder / name if relative else Path(name)).exists()
+        if is_plain_path(name) and not (folder / name if relative else Path(name)).exists()
     )
     if missing:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
@@ -115,6 +114,15 @@ def check_sources(path: str, dataset: Any) -> None:
 def read_tags(dataset: Any) -> dict[str, str]:
     """The metadata that may tell sensor and time."""
     return {**dataset.tags(), **dataset.tags(ns="IMAGERY")}
+
+
+def read_files(path: str, dataset: Any) -> Sequence[str]:
+    """The local files that a raster is made of."""
+    try:
+        files: Sequence[str] = dataset.files
+    except UnicodeDecodeError:  # the name of one is not in UTF-8
+        return (path,)
+    return files
 
 
 def read_alpha(dataset: Any, chosen: Mapping[str, int]) -> int | None:
@@ -187,7 +195,8 @@ def read_bands(
             )
     if len(indices) == 1 and not chosen and _has_palette(dataset, indices[0]):
         return _palette_bands(dataset, indices[0], alpha)
-    clues = [_clues(path, dataset, i, alone=len(indices) == 1) for i in indices]
+    described = _descriptions(dataset)
+    clues = [_clues(path, dataset, i, described[i - 1], alone=len(indices) == 1) for i in indices]
     texts = [Path(path).name, *(tags[k] for k in tags if k.upper() in _SENSOR_TAGS)]
     identities = identify_bands(clues, find_sensor(texts))
     by_user = {index: name for name, index in reversed(list(chosen.items()))}
@@ -273,10 +282,17 @@ def _palette_bands(dataset: Any, index: int, alpha: int | None) -> tuple[SceneBa
     )
 
 
-def _clues(path: str, dataset: Any, index: int, *, alone: bool) -> BandClues:
+def _descriptions(dataset: Any) -> list[str]:
+    """What the file calls its bands; nothing if it is not in UTF-8, as TIFF has it."""
+    try:
+        return [text or "" for text in dataset.descriptions]
+    except UnicodeDecodeError:
+        return [""] * dataset.count
+
+
+def _clues(path: str, dataset: Any, index: int, description: str, *, alone: bool) -> BandClues:
     tags = {k.lower(): v for k, v in dataset.tags(index).items()}
     tags |= {k.lower(): v for k, v in dataset.tags(index, ns="IMAGERY").items()}
-    description = dataset.descriptions[index - 1] or ""
     if not description:
         description = next((tags[key] for key in _NAME_TAGS if tags.get(key)), "")
     if not description:

@@ -24,7 +24,13 @@ from geocamss.errors import BandError, GeocamssWarning, SceneError
 from geocamss.modelcard import BandSpec, ModelCard
 from geocamss.scene.band import SceneBand
 from geocamss.scene.bands import COMMON_BANDS, canonical_name, meanings_of, spectral_distance
-from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, is_remote, open_raster
+from geocamss.scene.gdal import (
+    GDAL_ERRORS,
+    gdal_environment,
+    is_plain_path,
+    is_remote,
+    open_raster,
+)
 from geocamss.scene.georeference import Georeference
 from geocamss.scene.ground import ground_distance, unit_length
 from geocamss.scene.header import (
@@ -32,6 +38,7 @@ from geocamss.scene.header import (
     check_sources,
     read_alpha,
     read_bands,
+    read_files,
     read_georeference,
     read_tags,
 )
@@ -116,7 +123,7 @@ class Scene:
             with dataset:
                 try:
                     return cls._of(where, dataset, _checked(bands or {}))
-                except GDAL_ERRORS as error:
+                except (*GDAL_ERRORS, ValueError, OverflowError) as error:
                     raise SceneError(f"{where}: its header cannot be read: {error}") from error
 
     @classmethod
@@ -138,7 +145,7 @@ class Scene:
             transform=place.transform,
             georeferencing=place.kind,
             datetime=acquired(path, tags),
-            fingerprint=fingerprint(path, dataset.files, remote=is_remote(path)),
+            fingerprint=fingerprint(path, read_files(path, dataset), remote=is_remote(path)),
             chosen=tuple(chosen.items()),
             overviews=tuple(dataset.overviews(bands[0].index)),
             gcps=tuple(place.gcps),
@@ -297,14 +304,14 @@ def _center(band: SceneBand) -> float | None:
 
 def _why_not_opened(path: str, error: Exception) -> str:
     """Say why a raster does not open, and what to do."""
-    local = not is_remote(path) and not path.startswith(("/vsi", "<")) and "\0" not in path
     plain = Path(path)
-    if local and ":" not in path and not plain.exists():
-        return f"{path}: no such file"
-    if local and plain.is_dir():
-        return f"{path}: this is a folder and no raster; give a file in it"
-    if local and plain.is_file() and plain.stat().st_size == 0:
-        return f"{path}: the file is empty"
+    if is_plain_path(path):
+        if not plain.exists():
+            return f"{path}: no such file"
+        if plain.is_dir():
+            return f"{path}: this is a folder and no raster; give a file in it"
+        if plain.is_file() and plain.stat().st_size == 0:
+            return f"{path}: the file is empty"
     hint = "; is a file missing that it refers to?" if plain.suffix.lower() == ".vrt" else ""
     return f"{path}: cannot be opened as a raster: {error}{hint}"
 

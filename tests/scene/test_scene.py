@@ -276,6 +276,20 @@ def test_what_is_no_raster_is_refused(tmp_path):
         assert caught.value.exit_code == 2
 
 
+def test_descriptions_of_another_encoding_are_passed_over(make):
+    path = make(RGB, descriptions=("rXXt", "", ""))
+    path.write_bytes(path.read_bytes().replace(b"rXXt", "röt ".encode("latin-1")))
+    assert [band.name for band in Scene.open(path).bands] == ["red", "green", "blue"]
+
+
+@pytest.mark.parametrize(
+    "path", ["a" * 5000, "nul\0", "", "<VRTDataset/>", "NETCDF:x:y", "/vsizip/x"]
+)
+def test_names_of_no_raster_are_refused(path):
+    with pytest.raises(SceneError):
+        Scene.open(path)
+
+
 def test_a_vrt_whose_sources_are_missing_is_refused(make, tmp_path):
     path = tmp_path / "stack.vrt"
     source = (
