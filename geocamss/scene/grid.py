@@ -7,12 +7,11 @@ import os
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from affine import Affine
 from numpy.typing import ArrayLike, NDArray
-from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError, ProjError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError as RasterCRSError
@@ -24,6 +23,9 @@ from geocamss.scene.gdal import gdal_environment
 from geocamss.scene.ground import Points, best_utm, ground_scale, transformer, unit_length
 from geocamss.scene.scene import Scene
 from geocamss.scene.window import Window
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 __all__ = ["Grid", "choose_grid", "lattice_origin"]
 
@@ -95,6 +97,8 @@ class Grid:
     @cached_property
     def geobox(self) -> GeoBox:
         """The same for odc-geo."""
+        from odc.geo.geobox import GeoBox  # dask comes with it: too slow to import for all
+
         return GeoBox(self.shape, self.transform, self.crs and self.crs.to_wkt())
 
     @property
@@ -212,8 +216,8 @@ def choose_grid(
             return grid
         if grid.crs is None:
             raise GridError(
-                f"{scene.path}: has no coordinate system, so no area of interest can be found "
-                "in it; give it one, as with gdal_edit.py -a_srs"
+                f"{scene.path}: is not georeferenced, so no area of interest can be found in it; "
+                "give it a place, as with gdal_translate -a_srs CRS -a_ullr LEFT TOP RIGHT BOTTOM"
             )
         return _crop(grid, read_aoi(aoi, grid.crs, grid.bounds), os.fspath(aoi))
 
@@ -240,12 +244,13 @@ def _pixel_grid(scene: Scene, model_gsd: float, gsd: object, crs: str | None) ->
     """The scene's pixels, whatever they are on the ground."""
     if crs is not None or gsd not in ("auto", "native"):
         raise GridError(
-            f"{scene.path}: has no coordinate system, so its pixels have no size in meters and no "
-            "place; leave gsd and crs away, or give it one, as with gdal_edit.py -a_srs"
+            f"{scene.path}: is not georeferenced, so its pixels have no size in meters; leave gsd "
+            "and crs away, or give it a place, as with "
+            "gdal_translate -a_srs CRS -a_ullr LEFT TOP RIGHT BOTTOM"
         )
     warnings.warn(
-        f"{scene.path}: has no coordinate system; it is mapped in pixels, each taken for "
-        f"{model_gsd:g} m, and the map has no coordinate system either",
+        f"{scene.path}: is not georeferenced; it is mapped in pixels, each taken for "
+        f"{model_gsd:g} m, and the map is not georeferenced either",
         GeocamssWarning,
         stacklevel=3,
     )

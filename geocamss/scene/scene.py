@@ -270,6 +270,11 @@ class Scene:
         ]
         if codes:
             lines.append(f"  but {'; '.join(codes[:SHOWN])}")
+        if self.alpha is not None:
+            lines.append(
+                f"  band {self.alpha} is marked as alpha; if it is not, name it, as in "
+                f"--bands {missing[0]}={self.alpha}"
+            )
         example = ",".join(f"{name}={i}" for i, name in enumerate(missing, 1))
         lines.append(f"  say which is which, by index from 1, as in --bands {example}")
         return "\n".join(lines)

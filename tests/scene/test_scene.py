@@ -117,6 +117,8 @@ def test_a_band_that_the_user_names_is_not_alpha(make, card):
     assert scene.alpha is None
     assert [b.index for b in scene.select(card("nir", "red"))] == [4, 1]
     assert {b.mask for b in scene.bands} == {"none"}
+    with pytest.raises(BandError, match=r"band 4 is marked as alpha; .* --bands nir=4"):
+        Scene.open(path).select(card("nir", "red"))
 
 
 @pytest.mark.parametrize(
