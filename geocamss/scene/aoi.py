@@ -131,7 +131,7 @@ class PolygonMask:
             for ring in (polygon.exterior, *polygon.interiors)
         ]
         inverse: Any = ~self.transform
-        edges = []
+        edges = [np.empty((0, 4))]  # an empty area has none
         for ring in rings:
             cols = inverse.a * ring[:, 0] + inverse.b * ring[:, 1] + inverse.c - 0.5
             rows = inverse.d * ring[:, 0] + inverse.e * ring[:, 1] + inverse.f - 0.5
