@@ -189,7 +189,7 @@ def polygons():
 
 @given(polygons())
 def test_pixels_whose_center_is_inside_are_inside(shape):
-    parts = [p for p in shapely.get_parts(shape) if p.geom_type == "Polygon"]
+    parts = [p for p in shapely.get_parts(shape) if p.geom_type == "Polygon" and not p.is_empty]
     assume(parts)
     shape = MultiPolygon(parts)
     cols, rows = np.meshgrid(np.arange(30) + 0.5, np.arange(30) + 0.5)
@@ -210,6 +210,10 @@ def test_the_window_makes_no_difference(shape, row, col, height, width):
     whole = mask.inside(Window(-5, -5, 80, 80))
     part = mask.inside(Window(row, col, height, width))
     assert (part == whole[row + 5 : row + 5 + height, col + 5 : col + 5 + width]).all()
+
+
+def test_an_empty_area_has_nothing_inside():
+    assert not PolygonMask(MultiPolygon(), Affine.identity()).inside(Window(0, 0, 9, 9)).any()
 
 
 def test_areas_that_share_an_edge_share_no_pixel_and_leave_none_out():
