@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterWindow
 
 from geocamss.errors import ReadError, SceneError
@@ -55,6 +56,7 @@ class Source:
             self._palette = _palette(self._dataset, bands)
         self.extent = Window(0, 0, self._dataset.height, self._dataset.width)
         self._alpha = scene.alpha
+        self._beside_alpha = ColorInterp.alpha in self._dataset.colorinterp
         # Black, or white, beside other colors is a color and no gap in an 8-bit picture.
         self._is_picture = all(
             band.dtype == "uint8" and band.mask == "nodata" and band.nodata in (0, 255)
@@ -120,14 +122,24 @@ class Source:
             valid[:] = valid.any(axis=0)
         return valid
 
+    def _compares(self, band: SceneBand, dtype: np.dtype[Any]) -> bool:
+        """True if a nodata value is best compared with the values that have just been read.
+
+        GDAL, which does the rest, reads them again; it finds floating point values that differ
+        from the nodata value by rounding, and warns of an alpha band beside it.
+        """
+        if dtype.kind == "f":
+            return self._beside_alpha
+        return _fits(band.nodata, dtype)
+
     def _masks(self, part: RasterWindow, values: NDArray[Any]) -> list[NDArray[np.bool_] | None]:
         """By band; None where all pixels are valid, or where their values alone will tell."""
         masks: list[NDArray[np.bool_] | None] = []
         shared: NDArray[np.bool_] | None = None
         for i, band in enumerate(self.bands):
             mask = None
-            if band.mask == "nodata" and values.dtype.kind in "iu" and _is_whole(band.nodata):
-                mask = values[min(i, len(values) - 1)] != band.nodata
+            if band.mask == "nodata" and self._compares(band, values.dtype):
+                mask = values[min(i, len(values) - 1)] != values.dtype.type(band.nodata or 0)
             elif band.mask in ("nodata", "band"):
                 mask = self._dataset.read_masks(band.index, window=part) > 0
             elif band.mask == "alpha":
@@ -143,8 +155,11 @@ class Source:
         return masks
 
 
-def _is_whole(value: float | None) -> bool:
-    return value is not None and math.isfinite(value) and value == int(value)
+def _fits(value: float | None, dtype: np.dtype[Any]) -> bool:
+    """True for a whole number that an integer type holds."""
+    if value is None or not math.isfinite(value) or value != int(value):
+        return False
+    return np.iinfo(dtype).min <= int(value) <= np.iinfo(dtype).max
 
 
 def _palette(dataset: Any, bands: tuple[SceneBand, ...]) -> NDArray[np.uint8] | None:

@@ -156,6 +156,13 @@ def test_alpha_is_heeded_beside_a_nodata_value(make):
     assert (valid == ~HOLES).all()
 
 
+def test_alpha_in_floating_point_is_no_mask(make):
+    values = noise(4, 20, 30, "float32") + 1
+    values[:3, HOLES] = 0
+    path = make(values, photometric="RGB", alpha="YES", nodata=0)
+    assert (whole(path)[1] == ~HOLES).all()
+
+
 def test_alpha_that_the_user_calls_infrared_hides_nothing(make):
     values = noise(4, 20, 30) + 1
     values[3] = np.where(HOLES, 0, 255)
