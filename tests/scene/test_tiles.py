@@ -18,7 +18,8 @@ def layouts(draw):
     overlap = 2 * draw(st.integers(0, 8))
     chip = 2 * overlap + draw(st.integers(1, 20))
     origin = (draw(st.integers(-500, 500)), draw(st.integers(-500, 500)))
-    shape = (draw(st.integers(1, 90)), draw(st.integers(1, 90)))
+    longest = 6 * (chip - overlap)  # more blocks than that only take longer
+    shape = (draw(st.integers(1, longest)), draw(st.integers(1, longest)))
     blocks = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
     return Layout(Lattice(chip, overlap), origin, shape, blocks)
 
