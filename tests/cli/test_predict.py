@@ -134,6 +134,8 @@ def test_an_interrupted_run_leaves_nothing_under_a_final_name(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background job ignores Ctrl-C, and hands that on to what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 60
     while not (out / ".geocamss").exists() and time.monotonic() < deadline:
