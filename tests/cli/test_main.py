@@ -143,6 +143,15 @@ def test_unexpected_errors_show_no_traceback_until_asked(ending, capsys) -> None
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.fixture
+def ctrl_c_is_heard():
+    """A shell's background job ignores Ctrl-C: hear it all the same."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_a_command_with_130(ending, capsys, number: signal.Signals) -> None:
     cleaned = []
