@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from geocamss.errors import GeocamssError, GeocamssWarning
     from geocamss.modelcard import ModelCard
     from geocamss.models.module import from_module
-    from geocamss.predict import Result, predict
+    from geocamss.predict import predict
+    from geocamss.result import Result
 
 __all__ = [
     "Class",
@@ -38,7 +39,7 @@ _HOMES = {
     "GeocamssError": "geocamss.errors",
     "GeocamssWarning": "geocamss.errors",
     "ModelCard": "geocamss.modelcard",
-    "Result": "geocamss.predict",
+    "Result": "geocamss.result",
     "from_module": "geocamss.models.module",
     "predict": "geocamss.predict",
 }

@@ -10,31 +10,23 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import torch
+from typing import Literal
 
 from geocamss.ahead import ahead
 from geocamss.engine import read_strips
-from geocamss.errors import GeocamssWarning, InputError
-from geocamss.models.checkpoint import load
-from geocamss.models.registry import resolve
-from geocamss.models.segmenter import Sampling, Segmenter
+from geocamss.errors import GeocamssWarning
+from geocamss.models.segmenter import Segmenter
 from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.blocks import BlockStore
 from geocamss.output.disk import check_room, disk_full_said, work_bytes
 from geocamss.output.folder import OutputFolder
-from geocamss.plan import batch_size as default_batch_size
-from geocamss.products import ALL_FILES, PRODUCTS, checked_products, files_of, write_products
+from geocamss.products import ALL_FILES, PRODUCTS, files_of, write_products
+from geocamss.request import Request
+from geocamss.result import Result
 from geocamss.run import GridPixels, Run
 from geocamss.scene.gdal import gdal_environment
-from geocamss.scene.grid import choose_grid
-from geocamss.scene.scene import Scene
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Progress", "Result", "predict"]
+__all__ = ["Progress", "Result", "map_blocks", "map_scene", "predict"]
 
 READ_AHEAD = 2
 """Strips that wait, read, for the segmenter."""
@@ -52,32 +44,6 @@ class Progress:
 
     total: int
     """Pixels of the grid for ``map``; for an output, 1."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished map: where its files are."""
-
-    folder: Path
-    """The output folder."""
-
-    classes: Path | None
-    """Class map, a cloud-optimized GeoTIFF, uint8, 255 = no data."""
-
-    confidence: Path | None
-    """Probability of the class in percent, likewise."""
-
-    polygons: Path | None
-    """GeoPackage with the layer ``polygons``."""
-
-    item: Path | None
-    """STAC item."""
-
-    preview: Path | None
-    """Picture of scene and map side by side."""
-
-    areas: pd.DataFrame
-    """One row a class: ``class``, ``name``, ``pixels``, ``area_m2``, ``share``, ``confidence``."""
 
 
 def predict(
@@ -127,37 +93,67 @@ def predict(
         InputError: something given cannot be used; says what and how to mend it.
         RunError: the run failed; finished blocks are kept, and the same call goes on from there.
     """
-    tell = progress or (lambda _: None)
-    target = Path(out)
-    wanted = checked_products(outputs)
-    sampling = _sampling(steps, samples, seed)
-    segmenter = _segmenter(model, device)
-    opened = Scene.open(scene, bands)
-    opened.select(segmenter.card)
-    grid = choose_grid(opened, segmenter.card.gsd, gsd=gsd, crs=crs, aoi=aoi)
-    batch = batch_size if batch_size is not None else default_batch_size(segmenter.card)
-    if batch < 1:
-        raise InputError(f"the batch size must be 1 or more, got {batch}")
-    run = Run(opened, segmenter, grid, sampling, batch)
+    request = Request(
+        model=model,
+        bands=bands,
+        gsd=gsd,
+        crs=crs,
+        aoi=aoi,
+        steps=steps,
+        samples=samples,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        outputs=outputs,
+    )
+    return map_scene(
+        request.run(scene),
+        Path(out),
+        request.outputs,
+        overwrite=overwrite,
+        tell=progress or (lambda _: None),
+    )
+
+
+def map_scene(
+    run: Run,
+    out: Path,
+    outputs: Collection[str],
+    *,
+    overwrite: bool,
+    tell: Callable[[Progress], None],
+) -> Result:
+    """Do a run, or what is left of it, and write its outputs.
+
+    Args:
+        run: what to do.
+        out: the folder for the outputs.
+        outputs: names of those to write.
+        overwrite: replace outputs that are there.
+        tell: called now and then with how far the run has come.
+
+    Raises:
+        InputError: the folder cannot be used.
+        RunError: the run failed; finished blocks are kept.
+    """
     with (
-        disk_full_said(target),
-        gdal_environment(opened.path),
-        OutputFolder(target, ALL_FILES, run.key, run.provenance, overwrite) as folder,
+        disk_full_said(out),
+        gdal_environment(run.scene.path),
+        OutputFolder(out, ALL_FILES, run.key, run.provenance, overwrite) as folder,
     ):
         if folder.replaced:
-            _say_restart(target)
+            _say_restart(out)
         if folder.complete:
-            areas = _areas_of(target, run)
-        else:
-            store = BlockStore(folder.work / "blocks")
-            missing = work_bytes(run.layout, len(segmenter.card.classes)) - store.bytes
-            check_room(folder.work, missing)
-            map_blocks(run, store, tell)
-            areas = write_products(
-                run, store, folder.work, wanted, lambda name: tell(Progress(name, 1, 1))
-            )
-            folder.publish(files_of(wanted))
-    return _result(target, wanted, areas)
+            return Result.of(out, outputs, _areas_of(out, run))
+        store = BlockStore(folder.work / "blocks")
+        missing = work_bytes(run.layout, len(run.segmenter.card.classes)) - store.bytes
+        check_room(folder.work, missing)
+        map_blocks(run, store, tell)
+        areas = write_products(
+            run, store, folder.work, outputs, lambda name: tell(Progress(name, 1, 1))
+        )
+        folder.publish(files_of(outputs))
+    return Result.of(out, outputs, areas)
 
 
 def map_blocks(run: Run, store: BlockStore, tell: Callable[[Progress], None]) -> None:
@@ -206,49 +202,11 @@ class _Steps:
         self.tell(Progress("map", self.total * self.done // self.reach, self.total))
 
 
-def _sampling(steps: int | None, samples: int, seed: int) -> Sampling:
-    try:
-        return Sampling(steps, samples, seed)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-
-
-def _segmenter(model: str | os.PathLike[str] | Segmenter, device: str | None) -> Segmenter:
-    if isinstance(model, Segmenter):
-        return model
-    try:
-        where = None if device is None else torch.device(device)
-        if where is not None:
-            torch.empty(0, device=where)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r} cannot be used: {_first_line(error)}") from error
-    return load(resolve(model if isinstance(model, str) else Path(model)), where)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
 def _say_restart(target: Path) -> None:
     warnings.warn(
         f"{target} held the unfinished run of another scene, model or parameter: it starts over",
         GeocamssWarning,
-        stacklevel=3,
-    )
-
-
-def _result(folder: Path, wanted: Collection[str], areas: Collection[ClassArea]) -> Result:
-    def path(product: str) -> Path | None:
-        return folder / PRODUCTS[product][0] if product in wanted else None
-
-    return Result(
-        folder=folder,
-        classes=path("classes"),
-        confidence=path("confidence"),
-        polygons=path("polygons"),
-        item=path("item"),
-        preview=path("preview"),
-        areas=_table(areas),
+        stacklevel=4,
     )
 
 
@@ -259,11 +217,3 @@ def _areas_of(folder: Path, run: Run) -> tuple[ClassArea, ...]:
         return ()
     scheme = run.segmenter.card.classes
     return class_areas(classes, confidence if confidence.exists() else None, scheme)
-
-
-def _table(areas: Collection[ClassArea]) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = [(a.value, a.name, a.pixels, a.area_m2, a.share, a.mean_confidence) for a in areas]
-    columns = ["class", "name", "pixels", "area_m2", "share", "confidence"]
-    return pd.DataFrame(rows, columns=columns).astype({"confidence": "float64"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +16,25 @@ from geocamss.classes import ClassScheme
 from geocamss.engine import stitch
 from geocamss.errors import InputError
 from geocamss.output.areas import ClassArea, class_areas
+from geocamss.output.attributes import write_pam
 from geocamss.output.blocks import BlockStore
 from geocamss.output.classmap import ClassMap
+from geocamss.output.colors import CONFIDENCE, color_table
 from geocamss.output.polygons import polygonize
-from geocamss.output.preview import render_preview, stretch
+from geocamss.output.preview import render_preview, stretch, stretch_range
+from geocamss.output.project import (
+    Layer,
+    class_layer,
+    polygon_layer,
+    ramp_layer,
+    scene_layer,
+    scene_source,
+    write_project,
+)
 from geocamss.output.raster import RasterSpec, RasterWriter, quiet_gdal
+from geocamss.output.renderers import Picture
 from geocamss.output.stac import build_item, write_item
-from geocamss.output.style import color_table, write_pam, write_qml
+from geocamss.output.style import write_qml
 from geocamss.run import Run
 from geocamss.scene.window import Window
 
@@ -32,6 +45,7 @@ PRODUCTS: dict[str, tuple[str, ...]] = {
     "confidence": ("confidence.tif",),
     "polygons": ("polygons.gpkg",),
     "style": ("classes.qml", "confidence.qml"),
+    "project": ("map.qgz",),
     "item": ("item.json",),
     "preview": ("preview.png",),
 }
@@ -54,8 +68,10 @@ def checked_products(names: Collection[str]) -> tuple[str, ...]:
         names = [name.strip() for name in names.split(",") if name.strip()]
     unknown = sorted(set(names) - set(PRODUCTS))
     if unknown or not names:
+        near = difflib.get_close_matches(unknown[0], PRODUCTS, n=1) if unknown else []
         what = f"no output is called {unknown[0]!r}" if unknown else "no output is asked for"
-        raise InputError(f"{what}; there are {', '.join(PRODUCTS)}")
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise InputError(f"{what}{hint}; there are {', '.join(PRODUCTS)}")
     return tuple(name for name in PRODUCTS if name in names)
 
 
@@ -78,7 +94,7 @@ def write_products(
     Args:
         run: what was mapped.
         store: holds every block.
-        folder: where the files go.
+        folder: where the files go: the work folder inside the one that they are meant for.
         wanted: names of the outputs.
         tell: told the name of each output when it is whole.
 
@@ -97,6 +113,7 @@ def write_products(
         "confidence": lambda: None,
         "polygons": lambda: polygonize(classes, confidence, folder / "polygons.gpkg", scheme),
         "style": lambda: _write_styles(scheme, folder),
+        "project": lambda: _write_project(run, wanted, folder),
         "preview": lambda: _write_preview(run, classes, areas, folder / "preview.png"),
         "item": lambda: _write_item(run, classes, areas, files_of(wanted), folder),
     }
@@ -130,7 +147,40 @@ def _write_rasters(run: Run, store: BlockStore, classes: Path, confidence: Path)
 
 def _write_styles(scheme: ClassScheme, folder: Path) -> None:
     write_qml(folder / "classes.qml", scheme)
-    write_qml(folder / "confidence.qml")
+    write_qml(folder / "confidence.qml", CONFIDENCE)
+
+
+def _write_project(run: Run, wanted: Collection[str], folder: Path) -> None:
+    scheme, crs = run.segmenter.card.classes, run.grid.crs
+    layers: dict[str, Layer] = {
+        "polygons": polygon_layer("./polygons.gpkg", scheme, crs),
+        "classes": class_layer("./classes.tif", scheme, crs),
+        "confidence": ramp_layer("confidence", "./confidence.tif", CONFIDENCE, crs),
+    }
+    shown = [layer for name, layer in layers.items() if name in wanted]
+    scene = run.scene
+    if scene.georeferencing != "rpcs":  # QGIS would lay its pixels on the ground as degrees
+        source = scene_source(scene.path, folder.parent)
+        shown.append(scene_layer(source, _picture(run), scene.crs))
+    title = Path(scene.path).stem or "map"
+    write_project(folder / "map.qgz", shown, title=title, crs=crs, bounds=run.grid.bounds)
+
+
+def _picture(run: Run) -> Picture | None:
+    """How a viewer shows the scene as the preview does; None where its colors are a palette's."""
+    bands = run.display_bands
+    if any(band.color is not None for band in bands):
+        return None
+    indices, alpha = tuple(band.index for band in bands), run.scene.alpha
+    if len(bands) == 3 and all(band.dtype == "uint8" for band in bands):
+        return Picture(indices, alpha=alpha)
+    pixels, valid = _thinned(run, -(-max(run.grid.shape) // PREVIEW_SIDE))
+    stored = [stretch_range(values, valid) or (0.0, 1.0) for values in pixels]
+    ranges = tuple(
+        (low * band.scale + band.offset, high * band.scale + band.offset)
+        for band, (low, high) in zip(bands, stored, strict=True)
+    )
+    return Picture(indices, ranges, alpha)
 
 
 def _write_preview(run: Run, classes: Path, areas: tuple[ClassArea, ...], target: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from geocamss.cli.tables import plain_console, plain_table
 
 if TYPE_CHECKING:
-    from geocamss.predict import Result
+    from geocamss.result import Result
 
 __all__ = ["area_text", "print_summary"]
 

@@ -1,0 +1,122 @@
+"""A request: what a user asks for, apart from the scene; small, and checked before any work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from geocamss.errors import InputError
+from geocamss.models.checkpoint import load
+from geocamss.models.registry import DEFAULT, resolve
+from geocamss.models.segmenter import Sampling, Segmenter
+from geocamss.plan import batch_size as default_batch_size
+from geocamss.products import PRODUCTS, checked_products
+from geocamss.run import Run
+from geocamss.scene.grid import choose_grid
+from geocamss.scene.scene import Scene
+
+__all__ = ["Request"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """How scenes are to be mapped, in plain values: the same for one scene and for thousands."""
+
+    model: str | os.PathLike[str] | Segmenter = DEFAULT
+    """The name of a built-in model, a model file, or a segmenter."""
+
+    bands: Mapping[str, int] | None = None
+    """Which band of the scene, from 1, is which; others are found by what the file says."""
+
+    gsd: Literal["auto", "native"] | float = "auto"
+    """Pixel size of the map in meters, or how to find it."""
+
+    crs: str | None = None
+    """Coordinate system of the map; None is the scene's."""
+
+    aoi: str | os.PathLike[str] | None = None
+    """A vector file; pixels outside of it are not mapped."""
+
+    steps: int | None = None
+    """Sampler steps; None is the model's choice."""
+
+    samples: int = 1
+    """Latents drawn for each chip."""
+
+    seed: int = 0
+    """Chooses the noise, with each token's position."""
+
+    batch_size: int | None = None
+    """Chips at once; None is as many as work well."""
+
+    device: str | None = None
+    """Where the network runs; None is a GPU if there is one."""
+
+    outputs: Collection[str] = tuple(PRODUCTS)
+    """Names of the outputs to write."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a file.
+
+        Raises:
+            InputError: a number is out of its range, or an output is unknown.
+        """
+        object.__setattr__(self, "outputs", checked_products(self.outputs))
+        if self.batch_size is not None and self.batch_size < 1:
+            raise InputError(f"the batch size must be 1 or more, got {self.batch_size}")
+        self.sampling  # noqa: B018 - raises on numbers that make no sense
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """How the segmenter draws."""
+        try:
+            return Sampling(self.steps, self.samples, self.seed)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    def segmenter(self) -> Segmenter:
+        """Load the model.
+
+        Raises:
+            InputError: there is no such device.
+            ModelError: there is no such model, or its file cannot be used.
+        """
+        if isinstance(self.model, Segmenter):
+            return self.model
+        model = self.model if isinstance(self.model, str) else Path(self.model)
+        return load(resolve(model), _device(self.device))
+
+    def run(self, scene: str | os.PathLike[str], segmenter: Segmenter | None = None) -> Run:
+        """Open a scene and fix everything about its map.
+
+        Args:
+            scene: anything that GDAL opens.
+            segmenter: the model, if it is loaded already.
+
+        Raises:
+            InputError: something that is asked for does not fit the scene.
+        """
+        model = segmenter or self.segmenter()
+        opened = Scene.open(scene, self.bands)
+        opened.select(model.card)
+        grid = choose_grid(opened, model.card.gsd, gsd=self.gsd, crs=self.crs, aoi=self.aoi)
+        batch = self.batch_size or default_batch_size(model.card)
+        return Run(opened, model, grid, self.sampling, batch)
+
+
+def _device(name: str | None) -> torch.device | None:
+    """A device that is known to work; None stays None."""
+    try:
+        device = None if name is None else torch.device(name)
+        if device is not None:
+            torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"device {name!r} cannot be used: {why}") from error
+    return device
