@@ -21,7 +21,7 @@ __all__ = [
     "quiet_option",
 ]
 
-OUTPUTS = ("classes", "confidence", "polygons", "style", "item", "preview")
+OUTPUTS = ("classes", "confidence", "polygons", "style", "project", "item", "preview")
 """What a run can write, in the order of the pipeline."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from geocamss.classes import NODATA, ClassScheme
 from geocamss.output.areas import ClassArea
 
-__all__ = ["render_preview", "stretch"]
+__all__ = ["render_preview", "stretch", "stretch_range"]
 
 Bytes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
@@ -70,16 +70,29 @@ def stretch(bands: NDArray[np.generic], valid: Bools) -> Bytes:
     return np.ascontiguousarray(np.where(valid, picture, 0).transpose(1, 2, 0), dtype=np.uint8)
 
 
+def stretch_range(band: NDArray[np.generic], valid: Bools) -> tuple[float, float] | None:
+    """The values of a band that a picture of it shows black and full.
+
+    They are its 2nd and 98th percentile over valid pixels; where these are one, its extremes. None
+    without valid pixels, or where all are the same.
+    """
+    values = np.asarray(band.real, dtype=np.float64)
+    usable = values[valid & np.isfinite(values)]
+    if not usable.size:
+        return None
+    low, high = np.percentile(usable, (2, 98))
+    if high <= low:
+        low, high = usable.min(), usable.max()
+    return (float(low), float(high)) if low < high else None
+
+
 def _stretched(band: NDArray[np.generic], valid: Bools) -> Bytes:
     values = np.asarray(band.real, dtype=np.float64)
     usable = valid & np.isfinite(values)
-    if not usable.any():
-        return np.zeros(band.shape, dtype=np.uint8)
-    low, high = np.percentile(values[usable], (2, 98))
-    if high <= low:
-        low, high = values[usable].min(), values[usable].max()
-    if high <= low:
-        return np.full(band.shape, 128, dtype=np.uint8)
+    shown = stretch_range(band, valid)
+    if shown is None:
+        return np.full(band.shape, 128 if usable.any() else 0, dtype=np.uint8)
+    low, high = shown
     scaled = (np.where(usable, values, low) - low) * (255 / (high - low))
     return np.asarray(np.clip(np.rint(scaled), 0, 255), dtype=np.uint8)
 

@@ -47,6 +47,7 @@ ASSETS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "preview": ("preview.png", "Scene beside map", MediaType.PNG, ("overview",)),
     "classes-style": ("classes.qml", "QGIS style of the class map", _QML, ("metadata",)),
     "confidence-style": ("confidence.qml", "QGIS style of the confidence", _QML, ("metadata",)),
+    "project": ("map.qgz", "QGIS project of the map", "application/zip", ("metadata",)),
     "classes-attributes": (
         "classes.tif.aux.xml",
         "Class names and attribute table, as GDAL reads them",

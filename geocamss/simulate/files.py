@@ -17,7 +17,8 @@ from rasterio.errors import CRSError, RasterioError
 
 from geocamss.classes import NODATA
 from geocamss.errors import GridError, OutputError
-from geocamss.output.style import color_table, write_pam
+from geocamss.output.attributes import write_pam
+from geocamss.output.colors import color_table
 from geocamss.simulate.painter import Landscape
 from geocamss.simulate.spectra import WAVELENGTHS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -14,17 +15,10 @@ from hypothesis import strategies as st
 
 from geocamss.classes import NODATA, Class, ClassScheme
 from geocamss.output.areas import class_areas
+from geocamss.output.attributes import category_names, pam_xml, write_pam
+from geocamss.output.colors import CONFIDENCE, UNCERTAINTY, Ramp, color_table
 from geocamss.output.polygons import polygonize
-from geocamss.output.style import (
-    category_names,
-    classes_qml,
-    color_table,
-    confidence_qml,
-    pam_xml,
-    polygons_qml,
-    write_pam,
-    write_qml,
-)
+from geocamss.output.style import polygons_qml, raster_qml, write_qml
 
 from .maps import SCHEME, write_map
 
@@ -58,7 +52,7 @@ def test_category_names_stand_at_their_values():
 
 
 def test_the_raster_style_lists_classes_in_their_order():
-    root = parsed(classes_qml(SPARSE))
+    root = parsed(raster_qml(SPARSE))
     assert root.find("pipe/rasterrenderer").get("type") == "paletted"
     entries = root.findall("pipe/rasterrenderer/colorPalette/paletteEntry")
     assert [(e.get("value"), e.get("label"), e.get("color")) for e in entries] == [
@@ -68,9 +62,45 @@ def test_the_raster_style_lists_classes_in_their_order():
 
 
 def test_the_confidence_style_ramps_from_0_to_100():
-    root = parsed(confidence_qml())
+    root = parsed(raster_qml(CONFIDENCE))
     items = root.findall(".//colorrampshader/item")
-    assert [e.get("value") for e in items] == ["0", "25", "50", "75", "100"]
+    assert [float(e.get("value")) for e in items] == [0, 25, 50, 75, 100]
+    assert [e.get("label") for e in items] == ["0 %", "25 %", "50 %", "75 %", "100 %"]
+
+
+@given(
+    st.floats(-1e6, 1e6),
+    st.floats(1e-3, 1e6),
+    st.lists(st.tuples(*[st.integers(0, 255)] * 4), min_size=2, max_size=9),
+    st.integers(1, 300),
+)
+def test_a_ramp_begins_and_ends_with_its_colors(low, width, colors, band):
+    ramp = Ramp(low, low + width, tuple(colors), "nat", band)
+    root = parsed(raster_qml(ramp))
+    renderer = root.find("pipe/rasterrenderer")
+    assert int(renderer.get("band")) == band
+    items = renderer.findall(".//colorrampshader/item")
+    values = [float(e.get("value")) for e in items]
+    assert values[0] == ramp.low
+    assert values[-1] == pytest.approx(ramp.high)
+    assert np.diff(values) == pytest.approx(width / (len(colors) - 1), rel=1e-3)
+    shown = [e.get("color") for e in items]
+    assert shown == ["#{:02x}{:02x}{:02x}".format(*color[:3]) for color in colors]
+    assert all(e.get("label").endswith(" nat") for e in items)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"low": 1.0, "high": 1.0}, "low to high"),
+        ({"high": float("inf")}, "inf"),
+        ({"colors": ((0, 0, 0, 255),)}, "two colors"),
+        ({"band": 0}, "got 0"),
+    ],
+)
+def test_what_is_no_ramp_is_refused(given, said):
+    with pytest.raises(ValueError, match=said):
+        replace(UNCERTAINTY, **given)
 
 
 def test_the_polygon_style_has_one_symbol_a_class():
@@ -88,7 +118,7 @@ def test_the_polygon_style_has_one_symbol_a_class():
 @given(st.text(min_size=1, max_size=20).filter(str.strip))
 def test_any_name_makes_sound_xml(name):
     scheme = ClassScheme((Class(0, name, (1, 2, 3)),))
-    for text in (classes_qml(scheme), polygons_qml(scheme), pam_xml(scheme)):
+    for text in (raster_qml(scheme), polygons_qml(scheme), pam_xml(scheme)):
         root = parsed(text)
         labels = [e.get("label") for e in root.iter() if e.get("label")]
         labels += [e.text for e in root.iter("Category")]
@@ -109,9 +139,19 @@ def test_gdal_reads_the_auxiliary_file_of_a_raster(tmp_path):
     assert [row[:3] for row in cells] == [[str(a.value), str(a.pixels), a.name] for a in areas]
 
 
+def test_counts_beyond_the_integers_of_gdal_are_kept(tmp_path):
+    path = write_map(tmp_path / "classes.tif", np.zeros((1, 1), np.uint8))
+    areas = [replace(a, pixels=2**40 + 1) for a in class_areas(path, None, SCHEME)]
+    root = parsed(pam_xml(SCHEME, areas))
+    fields = {f.find("Name").text: f.find("Type").text for f in root.iter("FieldDefn")}
+    assert fields["Count"] == "1"  # a real number
+    assert fields["Value"] == "0"
+    assert [row.findall("F")[1].text for row in root.iter("Row")] == [str(2**40 + 1)] * len(SCHEME)
+
+
 def test_styles_are_written_as_utf_8(tmp_path):
     write_qml(tmp_path / "classes.qml", SCHEME)
-    write_qml(tmp_path / "confidence.qml")
+    write_qml(tmp_path / "confidence.qml", CONFIDENCE)
     assert "Gebäude &amp; &lt;Hof&gt;" in (tmp_path / "classes.qml").read_text("utf-8")
     assert "singlebandpseudocolor" in (tmp_path / "confidence.qml").read_text("utf-8")
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,38 +11,11 @@ from PIL import Image
 
 from geocamss.classes import NODATA
 from geocamss.output.areas import class_areas
+from geocamss.output.attributes import write_pam
+from geocamss.output.colors import CONFIDENCE, color_table
 from geocamss.output.polygons import polygonize
-from geocamss.output.style import color_table, write_pam, write_qml
-
-from .maps import NORTH_UP, SCHEME, landscape, write_map
-
-PYTHON = os.environ.get("GEOCAMSS_QGIS_PYTHON", "/usr/bin/python3")
-CHECK = Path(__file__).with_name("qgis_check.py")
-
-
-@pytest.fixture(scope="module")
-def qgis():
-    """Runs the check in the Python that has QGIS."""
-    has = (
-        Path(PYTHON).exists()
-        and not subprocess.run(
-            [PYTHON, "-c", "import qgis.core"], capture_output=True, check=False
-        ).returncode
-    )
-    if not has:
-        pytest.skip(f"{PYTHON} has no QGIS: install python3-qgis, or set GEOCAMSS_QGIS_PYTHON")
-
-    def run(*arguments):
-        done = subprocess.run(
-            [PYTHON, str(CHECK), *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run
+from geocamss.output.style import write_qml
+from tests.output.maps import NORTH_UP, SCHEME, landscape, write_map
 
 
 def outputs(folder: Path, crs, transform) -> np.ndarray:
@@ -56,7 +26,7 @@ def outputs(folder: Path, crs, transform) -> np.ndarray:
     confidence = write_map(folder / "confidence.tif", percent, crs, transform)
     polygonize(classes, confidence, folder / "polygons.gpkg", SCHEME)
     write_qml(folder / "classes.qml", SCHEME)
-    write_qml(folder / "confidence.qml")
+    write_qml(folder / "confidence.qml", CONFIDENCE)
     write_pam(folder / "classes.tif.aux.xml", SCHEME, class_areas(classes, confidence, SCHEME))
     return pixels
 
@@ -72,7 +42,7 @@ def outputs(folder: Path, crs, transform) -> np.ndarray:
 def test_classes_have_their_names_and_colors(qgis, tmp_path, crs, transform):
     folder = tmp_path / "Ausgabe für Gäste"
     pixels = outputs(folder, crs, transform)
-    found = qgis(folder, tmp_path / "drawn.png")
+    found = qgis("look_at_outputs.py", folder, tmp_path / "drawn.png")
     legend = [[c.value, c.name, c.hex] for c in SCHEME]
     for name in ("classes.tif", "polygons.gpkg", "dropped"):
         assert found[name]["valid"], name
