@@ -17,12 +17,14 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import rasterio
 import torch
 from torch import Generator, Tensor, nn
 
+from geocamss.evaluation.scores import Scores
 from geocamss.modelcard import ModelCard
 from geocamss.models import checkpoint, registry
 from geocamss.models.camss.layers import ConvNorm, fold_norms
@@ -30,10 +32,9 @@ from geocamss.models.camss.network import build
 from geocamss.models.module import from_module
 from geocamss.models.precision import fast_dtype
 from geocamss.models.segmenter import Sampling, Segmenter
-from geocamss.training.batches import Batch, class_frequencies
+from geocamss.training.batches import Batch, Batches, class_frequencies
 from geocamss.training.evaluation import score_images
 from geocamss.training.loop import Loop
-from geocamss.training.metrics import Scores
 from geocamss.training.objective import CamssObjective, Objective, class_weights, map_loss
 from geocamss.training.recipe import Recipe, Training, changed, load_recipe
 from geocamss.training.sources import LabeledImage
@@ -106,7 +107,7 @@ def train(network: nn.Module, objective: Objective, recipe: Recipe, data: Data) 
         objective=objective,
         card=card,
         training=recipe.training,
-        pools=data.pools,
+        batches=partial(Batches, data.pools, card, recipe.training),
         validation=data.validation,
     )
     fit(loop)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from geocamss.classes import Class, ClassScheme
     from geocamss.errors import GeocamssError, GeocamssWarning
+    from geocamss.evaluation.evaluate import evaluate
+    from geocamss.evaluation.evaluation import Evaluation
     from geocamss.modelcard import ModelCard
     from geocamss.models.module import from_module
     from geocamss.predict import predict
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Class",
     "ClassScheme",
+    "Evaluation",
     "GeocamssError",
     "GeocamssWarning",
     "ModelCard",
     "Result",
     "__version__",
+    "evaluate",
     "from_module",
     "predict",
 ]
@@ -36,10 +40,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "Class": "geocamss.classes",
     "ClassScheme": "geocamss.classes",
+    "Evaluation": "geocamss.evaluation.evaluation",
     "GeocamssError": "geocamss.errors",
     "GeocamssWarning": "geocamss.errors",
     "ModelCard": "geocamss.modelcard",
     "Result": "geocamss.result",
+    "evaluate": "geocamss.evaluation.evaluate",
     "from_module": "geocamss.models.module",
     "predict": "geocamss.predict",
 }

@@ -23,7 +23,7 @@ from geocamss.output.folder import OutputFolder
 from geocamss.products import ALL_FILES, PRODUCTS, files_of, write_products
 from geocamss.request import Request
 from geocamss.result import Result
-from geocamss.run import GridPixels, Run
+from geocamss.run import Run
 from geocamss.scene.gdal import gdal_environment
 
 __all__ = ["Progress", "Result", "map_blocks", "map_scene", "predict"]
@@ -170,7 +170,7 @@ def map_blocks(run: Run, store: BlockStore, tell: Callable[[Progress], None]) ->
         closing(
             ahead(
                 chain.from_iterable(
-                    read_strips(GridPixels(reader, run.grid), layout, block) for block in todo
+                    read_strips(run.pixels(reader), layout, block) for block in todo
                 ),
                 READ_AHEAD,
             )

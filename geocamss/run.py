@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import geocamss
-from geocamss.engine import Engine
+from geocamss.engine import Engine, PixelSource
 from geocamss.models.normalize import Normalizer
 from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.plan import block_tiles
@@ -64,6 +65,10 @@ class Run:
     batch: int
     """Chips at once."""
 
+    through: Callable[[PixelSource], PixelSource] | None = None
+    """What the scene's pixels pass on their way to the model, such as the corruptions of an
+    evaluation; None for nothing."""
+
     @cached_property
     def layout(self) -> Layout:
         """The chips and blocks of the grid."""
@@ -88,6 +93,11 @@ class Run:
         if bands is None or bands == chosen:
             return SceneReader(self.scene, chosen, self.grid, self.engine.normalizer.fill)
         return SceneReader(self.scene, bands, self.grid, (0.0,) * len(bands))
+
+    def pixels(self, reader: SceneReader) -> PixelSource:
+        """What the engine sees of the scene."""
+        plain = GridPixels(reader, self.grid)
+        return plain if self.through is None else self.through(plain)
 
     @property
     def display_bands(self) -> tuple[SceneBand, ...]:

@@ -30,10 +30,13 @@ COMMANDS = {
     "predict": "Map a scene: classes, confidence, polygons and their styles.",
     "info": "Tell what a scene or a model is.",
     "models": "List the built-in models.",
+    "evaluate": "Score maps of a model against labels.",
     "train": "Train a model by a recipe, and write it to one file.",
     "simulate": "Paint a landscape whose every pixel's class is known.",
+    "qgis-plugin": "Pack the QGIS plugin: Map a scene, and Vectorize, in the Processing toolbox.",
 }
-"""Command to the first sentence of its help; the command stands in ``geocamss/cli/COMMAND.py``."""
+"""Command to the first sentence of its help; the command stands in ``geocamss/cli/COMMAND.py``, with
+underscores for hyphens."""
 
 INTERRUPTED = InterruptError.exit_code
 
@@ -71,7 +74,7 @@ class LazyGroup(click.Group):
         """Import the command's module, and give the command of that name in it."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"geocamss.cli.{cmd_name}")
+        module = import_module(f"geocamss.cli.{cmd_name.replace('-', '_')}")
         found = (c for c in vars(module).values() if isinstance(c, click.Command))
         command = next(c for c in found if c.name == cmd_name)
         if DEBUG not in command.params:

@@ -17,6 +17,7 @@ __all__ = [
     "examples",
     "json_option",
     "mapping_options",
+    "model_options",
     "parse_gsd",
     "quiet_option",
 ]
@@ -94,7 +95,7 @@ quiet_option = click.option(
     help="Print no progress and no summary; errors and warnings stay.",
 )
 
-_MAPPING = (
+_MODEL = (
     click.option(
         "--model",
         default="aerial-landcover",
@@ -156,6 +157,11 @@ _MAPPING = (
         metavar="D",
         help="cpu, cuda, cuda:1, mps. Left out: the best one here.",
     ),
+)
+"""How a scene becomes pixels of a map."""
+
+_MAPPING = (
+    *_MODEL,
     click.option(
         "--outputs",
         callback=read_by(split),
@@ -165,6 +171,13 @@ _MAPPING = (
     ),
     click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote."),
 )
+
+
+def model_options(command: Command) -> Command:
+    """Which model, on which pixels, drawn how: for each command that runs a model."""
+    for option in reversed(_MODEL):
+        command = option(command)
+    return command
 
 
 def mapping_options(command: Command) -> Command:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from geocamss.evaluation.scores import Scores, confusion, scores
 from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.training.batches import normalize, physical
-from geocamss.training.metrics import Scores, confusion, scores
-from geocamss.training.sources import LabeledImage
+from geocamss.training.sources import IGNORED, LabeledImage
 
 __all__ = ["map_image", "score_images"]
 
@@ -26,10 +27,11 @@ def score_images(
         sampling: How to draw; None is the card's way.
     """
     classes = len(segmenter.card.classes)
-    total = torch.zeros(classes, classes + 1, dtype=torch.int64)
+    total = np.zeros((classes, classes + 1), np.int64)
     for item in images:
         predicted = map_image(segmenter, item, sampling or Sampling()).argmax(0)
-        total += confusion(predicted, item.labels.masked_fill(~item.valid, 255), classes)
+        labels = item.labels.masked_fill(~item.valid, IGNORED)
+        total += confusion(predicted.numpy(), labels.numpy(), classes)
     return scores(total)
 
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from geocamss.evaluation.scores import Scores
 from geocamss.modelcard import ModelCard
 from geocamss.models.segmenter import Segmenter
 from geocamss.training.batches import Batch, Batches, Pool, step_generator
 from geocamss.training.evaluation import score_images
-from geocamss.training.metrics import Scores
 from geocamss.training.objective import Objective
 from geocamss.training.recipe import Training, learning_rate, progress
 from geocamss.training.sources import LabeledImage

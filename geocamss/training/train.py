@@ -16,6 +16,7 @@ from torch import nn
 
 from geocamss import __version__
 from geocamss.errors import RecipeError
+from geocamss.evaluation.scores import Scores
 from geocamss.modelcard import ModelCard
 from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.network import CamssNetwork, build
@@ -23,7 +24,6 @@ from geocamss.models.checkpoint import load_network, save
 from geocamss.models.precision import fast_dtype
 from geocamss.training.batches import Pool, class_frequencies
 from geocamss.training.loop import Loop
-from geocamss.training.metrics import Scores
 from geocamss.training.objective import CamssObjective, class_weights
 from geocamss.training.recipe import Recipe, data_folder
 from geocamss.training.sources import LabeledImage, load_source

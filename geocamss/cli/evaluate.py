@@ -1,0 +1,178 @@
+"""``geocamss evaluate``: maps against labels."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geocamss.cli.options import examples, model_options, quiet_option, read_by, split
+from geocamss.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from geocamss.evaluation.pairs import Pair
+
+__all__ = ["evaluate"]
+
+
+def _meaning(_context: click.Context, _parameter: click.Parameter, given: Any) -> dict[str, str]:
+    """Read ``--map 1=building --map '#e2a929=water'``."""
+    meaning = {}
+    for text in given:
+        key, sign, name = text.rpartition("=")
+        if not (sign and key.strip() and name.strip()):
+            raise click.BadParameter(f"{text!r} is not of the form VALUE=CLASS")
+        meaning[key.strip()] = name.strip()
+    return meaning
+
+
+@click.command(
+    "evaluate",
+    epilog=examples(
+        "geocamss evaluate tiles/demo.tif tiles/demo-truth.tif",
+        "geocamss evaluate scene.tif fields.gpkg --class-field crop --map meadow=vegetation",
+        "geocamss evaluate images/ masks/ --map '#3C1098=building' --map '#E2A929=water'",
+        "geocamss evaluate --recipe recipes/aerial-landcover.yaml --data ../shared/data",
+        "geocamss evaluate scene.tif truth.tif --corrupt --figure figures --json scores.json",
+    ),
+)
+@click.argument("files", nargs=-1, metavar="[SCENE LABELS]...")
+@click.option(
+    "--recipe",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Score on what this recipe sets aside for validation.",
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The recipe's data folder; by default GEOCAMSS_DATA, else the recipe's own.",
+)
+@click.option(
+    "--map",
+    "meaning",
+    multiple=True,
+    callback=_meaning,
+    metavar="VALUE=CLASS",
+    help="What a value, a color #rrggbb or a name in the labels means; may be repeated, and all "
+    "that is not listed is then ignored. Left out: the labels' own names, colors or values.",
+)
+@click.option("--class-field", metavar="NAME", help="Attribute of polygons that says the class.")
+@click.option(
+    "--tolerance",
+    type=click.IntRange(0, 64),
+    default=2,
+    show_default=True,
+    metavar="PIXELS",
+    help="Distance within which boundaries agree.",
+)
+@click.option("--corrupt", is_flag=True, help="Score under corruptions of the scene as well.")
+@click.option(
+    "--only",
+    callback=read_by(split),
+    metavar="NAME,...",
+    help="With --corrupt: these corruptions alone.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write all numbers here.",
+)
+@click.option(
+    "--figure",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Draw figures here. Needs the extra geocamss[plot].",
+)
+@model_options
+@quiet_option
+def evaluate(
+    *,
+    files: tuple[str, ...],
+    recipe: Path | None,
+    data: Path | None,
+    meaning: dict[str, str],
+    class_field: str | None,
+    tolerance: int,
+    corrupt: bool,
+    only: tuple[str, ...] | None,
+    json_file: Path | None,
+    figure: Path | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Map scenes, and score the maps against labels.
+
+    SCENE is anything that predict maps, and is mapped in the same way. LABELS is a raster of
+    classes on any grid, or polygons in any CRS; what is not labeled is not scored. Both may be
+    folders, whose files belong together by name, and there may be several of both.
+    """
+    from geocamss.cli.progress import progress_bar
+    from geocamss.cli.scores import print_evaluation
+    from geocamss.evaluation.corruptions import CORRUPTIONS, chosen_corruptions
+    from geocamss.evaluation.evaluate import evaluate_pairs
+    from geocamss.evaluation.report import draw, write_json
+    from geocamss.request import Request
+
+    if only is not None and not corrupt:
+        raise click.UsageError("--only goes with --corrupt")
+    chosen = tuple(only if only is not None else CORRUPTIONS) if corrupt else ()
+    chosen_corruptions(chosen)
+    _check_writable(json_file, figure)
+    request = Request(**options)
+    with (
+        _pairs(files, recipe, data, meaning, class_field) as pairs,
+        progress_bar(quiet=quiet) as progress,
+    ):
+        found = evaluate_pairs(
+            pairs, request, tolerance=tolerance, corruptions=chosen, progress=progress
+        )
+    if json_file is not None:
+        write_json(found, json_file)
+    if figure is not None:
+        draw(found, figure)
+    if not quiet:
+        print_evaluation(found)
+
+
+@contextmanager
+def _pairs(
+    files: tuple[str, ...],
+    recipe: Path | None,
+    data: Path | None,
+    meaning: dict[str, str],
+    class_field: str | None,
+) -> Iterator[tuple[Pair, ...]]:
+    """Scenes and labels, from the command line or from a recipe."""
+    from geocamss.evaluation.pairs import pairs_of
+
+    if (recipe is None) == (not files):
+        raise click.UsageError("give a SCENE and its LABELS, or a --recipe")
+    if recipe is None:
+        if len(files) % 2:
+            raise click.UsageError("give the LABELS behind each SCENE")
+        couples = zip(files[::2], files[1::2], strict=True)
+        yield tuple(pair for a, b in couples for pair in pairs_of(a, b, meaning, class_field))
+        return
+    if meaning or class_field:
+        raise click.UsageError("a --recipe says itself what its labels mean")
+    from geocamss.training.recipe import data_folder, load_recipe
+    from geocamss.training.validation import validation_pairs
+
+    checked = load_recipe(recipe)
+    with tempfile.TemporaryDirectory(prefix="geocamss-") as work:
+        yield validation_pairs(checked, data_folder(checked, recipe, data), Path(work))
+
+
+def _check_writable(json_file: Path | None, figure: Path | None) -> None:
+    """Refuse before the work what would fail behind it."""
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise OutputError(f"{json_file} cannot be written: there is no folder {json_file.parent}")
+    if figure is not None and find_spec("matplotlib") is None:
+        raise InputError("figures need the package 'matplotlib': pip install 'geocamss[plot]'")

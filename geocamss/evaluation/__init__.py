@@ -1,0 +1,1 @@
+"""How good a map is: scores against labels, calibration, robustness. Needs no training library."""
