@@ -20,6 +20,7 @@ from geocamss.output.attributes import write_pam
 from geocamss.output.blocks import BlockStore
 from geocamss.output.classmap import ClassMap
 from geocamss.output.colors import CONFIDENCE, color_table
+from geocamss.output.page import PAGE_SIDE, Page, write_page
 from geocamss.output.polygons import polygonize
 from geocamss.output.preview import render_preview, stretch, stretch_range
 from geocamss.output.project import (
@@ -36,7 +37,7 @@ from geocamss.output.renderers import Picture
 from geocamss.output.stac import build_item, write_item
 from geocamss.output.style import write_qml
 from geocamss.run import Run
-from geocamss.scene.window import Window
+from geocamss.scene.reduced import read_reduced
 
 __all__ = ["ALL_FILES", "PRODUCTS", "checked_products", "files_of", "write_products"]
 
@@ -48,6 +49,7 @@ PRODUCTS: dict[str, tuple[str, ...]] = {
     "project": ("map.qgz",),
     "item": ("item.json",),
     "preview": ("preview.png",),
+    "page": ("preview.html",),
 }
 """The files of each output."""
 
@@ -115,6 +117,7 @@ def write_products(
         "style": lambda: _write_styles(scheme, folder),
         "project": lambda: _write_project(run, wanted, folder),
         "preview": lambda: _write_preview(run, classes, areas, folder / "preview.png"),
+        "page": lambda: _write_page(run, ClassMap.open(classes, confidence), areas, folder),
         "item": lambda: _write_item(run, classes, areas, files_of(wanted), folder),
     }
     for name, make in makers.items():
@@ -193,18 +196,34 @@ def _write_preview(run: Run, classes: Path, areas: tuple[ClassArea, ...], target
     render_preview(stretch(pixels, valid), valid, kinds, scheme, areas, target=target)
 
 
+def _write_page(run: Run, source: ClassMap, areas: tuple[ClassArea, ...], folder: Path) -> None:
+    pixels, valid = _thinned(run, -(-max(run.grid.shape) // PAGE_SIDE))
+    card, scene = run.segmenter.card, run.scene
+    page = Page(
+        title=Path(scene.path).stem or "map",
+        subtitle=card.name,
+        scheme=card.classes,
+        areas=areas,
+        crs=run.grid.crs,
+        transform=run.grid.transform,
+        shape=run.grid.shape,
+        facts={
+            "Scene": Path(scene.path).name,
+            "Acquired": scene.datetime and f"{scene.datetime:%Y-%m-%d %H:%M} UTC",
+            "Model": f"{card.name}, version {card.version}",
+            "License": card.license,
+            "Steps": run.provenance["steps"],
+            "Samples": run.provenance["samples"],
+            "Seed": run.provenance["seed"],
+            "Made by": run.provenance["software"],
+        },
+    )
+    write_page(folder / "preview.html", page, source, stretch(pixels, valid), valid)
+
+
 def _thinned(run: Run, step: int) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """Every ``step``-th pixel of the scene's red, green and blue, or of what it has."""
-    bands = run.display_bands
-    height, width = run.grid.shape
-    pixels, valid = [], []
-    with run.reader(bands) as reader:
-        for row in range(0, height, step):
-            window = Window(row, 0, 1, width)
-            values, usable = reader.read(window)
-            pixels.append(values[:, :, ::step])
-            valid.append((usable & run.grid.inside(window))[:, ::step])
-    return np.concatenate(pixels, axis=1), np.concatenate(valid)
+    """The scene's red, green and blue, or what it has, at a fraction of the grid's resolution."""
+    return read_reduced(run.scene, run.display_bands, run.grid, step)
 
 
 def _write_item(

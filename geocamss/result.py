@@ -38,6 +38,9 @@ class Result:
     preview: Path | None
     """Picture of scene and map side by side."""
 
+    page: Path | None
+    """Scene and map as one HTML file to look at."""
+
     areas: pd.DataFrame
     """One row a class: ``class``, ``name``, ``pixels``, ``area_m2``, ``share``, ``confidence``."""
 
@@ -61,6 +64,7 @@ class Result:
             polygons=path("polygons"),
             item=path("item"),
             preview=path("preview"),
+            page=path("page"),
             areas=_table(areas),
         )
 

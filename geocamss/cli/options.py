@@ -19,10 +19,11 @@ __all__ = [
     "mapping_options",
     "model_options",
     "parse_gsd",
+    "progress_option",
     "quiet_option",
 ]
 
-OUTPUTS = ("classes", "confidence", "polygons", "style", "project", "item", "preview")
+OUTPUTS = ("classes", "confidence", "polygons", "style", "project", "item", "preview", "page")
 """What a run can write, in the order of the pipeline."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -159,6 +160,16 @@ _MODEL = (
     ),
 )
 """How a scene becomes pixels of a map."""
+
+progress_option = click.option(
+    "--progress",
+    "progress_form",
+    type=click.Choice(["bar", "json"]),
+    default="bar",
+    show_default=True,
+    help="How progress is told on stderr: a bar where that is a terminal, or lines of JSON with "
+    "stage, done and total, for another program to read.",
+)
 
 _MAPPING = (
     *_MODEL,

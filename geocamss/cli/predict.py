@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from geocamss.cli.options import examples, mapping_options, quiet_option
+from geocamss.cli.options import examples, mapping_options, progress_option, quiet_option
 
 __all__ = ["predict"]
 
@@ -31,19 +31,22 @@ __all__ = ["predict"]
     help="Folder for the map; it is made.",
 )
 @mapping_options
+@progress_option
 @quiet_option
-def predict(scene: str, out: Path, *, quiet: bool, **options: Any) -> None:
+def predict(
+    scene: str, out: Path, *, progress_form: Literal["bar", "json"], quiet: bool, **options: Any
+) -> None:
     """Map a scene: classes, confidence, polygons and their styles.
 
     SCENE is anything that GDAL opens: a file, a URL, a VRT. Into OUT go classes.tif,
-    confidence.tif, polygons.gpkg, classes.qml, item.json and preview.png; drag the folder's
-    files into QGIS. An existing map is refused unless --overwrite is given.
+    confidence.tif, polygons.gpkg, map.qgz to open in QGIS, styles, item.json, preview.png and
+    preview.html, a page to look at. An existing map is refused unless --overwrite is given.
     """
-    from geocamss.cli.progress import progress_bar
+    from geocamss.cli.progress import told_progress
     from geocamss.cli.summary import print_summary
     from geocamss.predict import predict as run
 
-    with progress_bar(quiet=quiet) as progress:
+    with told_progress(progress_form, quiet=quiet) as progress:
         result = run(scene, out, progress=progress, **options)
     if not quiet:
         print_summary(result)

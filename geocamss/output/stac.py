@@ -45,6 +45,7 @@ ASSETS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     ),
     "polygons": ("polygons.gpkg", "Class map as polygons", MediaType.GEOPACKAGE, ("data",)),
     "preview": ("preview.png", "Scene beside map", MediaType.PNG, ("overview",)),
+    "page": ("preview.html", "Scene and map to look at", MediaType.HTML, ("overview",)),
     "classes-style": ("classes.qml", "QGIS style of the class map", _QML, ("metadata",)),
     "confidence-style": ("confidence.qml", "QGIS style of the confidence", _QML, ("metadata",)),
     "project": ("map.qgz", "QGIS project of the map", "application/zip", ("metadata",)),
