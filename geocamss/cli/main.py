@@ -31,7 +31,8 @@ COMMANDS = {
     "info": "Tell what a scene or a model is.",
     "models": "List the built-in models.",
     "evaluate": "Score maps of a model against labels.",
-    "train": "Train a model by a recipe, and write it to one file.",
+    "train": "Train a model by a recipe, or on a scene and its labels.",
+    "pretrain": "Pretrain an image encoder on rasters without labels.",
     "simulate": "Paint a landscape whose every pixel's class is known.",
     "qgis-plugin": "Pack the QGIS plugin: Map a scene, and Vectorize, in the Processing toolbox.",
 }

@@ -15,7 +15,17 @@ from geocamss.training.augment import Chip, colorize, cut, hide_corner
 from geocamss.training.recipe import Training
 from geocamss.training.sources import LabeledImage
 
-__all__ = ["Batch", "Batches", "Pool", "normalize", "step_generator"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "Pool",
+    "choose_image",
+    "class_frequencies",
+    "image_chances",
+    "normalize",
+    "physical",
+    "step_generator",
+]
 
 
 class Batch(NamedTuple):
@@ -73,7 +83,7 @@ class Batches(Dataset[Batch]):
     ) -> None:
         """Take the batches from number ``first`` on, ``count`` of them."""
         self._images = [image for pool in pools for image in pool.images]
-        self._chances = torch.cat([_chances(pool) for pool in pools])
+        self._chances = image_chances(pools)
         self._card = card
         self._training = training
         self._first = first
@@ -95,11 +105,23 @@ class Batches(Dataset[Batch]):
 
     def _chip(self, generator: Generator) -> Chip:
         how = self._training.augmentation
-        which = int(torch.multinomial(self._chances, 1, generator=generator))
-        chip = cut(self._images[which], self._training.chip, how, generator)
+        image = choose_image(self._images, self._chances, generator)
+        chip = cut(image, self._training.chip, how, generator)
         chip = hide_corner(chip, how, generator)
         image = colorize(physical(chip.image, self._card), how, generator)
         return Chip(image, chip.labels, chip.valid)
+
+
+def image_chances(pools: Sequence[Pool]) -> Tensor:
+    """How often each image of all pools is drawn, by its area and its source's weight."""
+    return torch.cat([_chances(pool) for pool in pools])
+
+
+def choose_image(
+    images: Sequence[LabeledImage], chances: Tensor, generator: Generator
+) -> LabeledImage:
+    """Draw an image."""
+    return images[int(torch.multinomial(chances, 1, generator=generator))]
 
 
 def _chances(pool: Pool) -> Tensor:

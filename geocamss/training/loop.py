@@ -5,19 +5,19 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from geocamss.evaluation.scores import Scores
 from geocamss.modelcard import ModelCard
 from geocamss.models.segmenter import Segmenter
-from geocamss.training.batches import Batch, Batches, Pool, step_generator
+from geocamss.training.batches import Batch, step_generator
 from geocamss.training.evaluation import score_images
 from geocamss.training.objective import Objective
 from geocamss.training.recipe import Training, learning_rate, progress
@@ -26,6 +26,9 @@ from geocamss.training.sources import LabeledImage
 __all__ = ["Loop"]
 
 _log = logging.getLogger(__name__)
+
+LOG_EVERY = 20
+"""Steps from one line of the log to the next."""
 
 
 class Loop(pl.LightningModule):
@@ -41,7 +44,7 @@ class Loop(pl.LightningModule):
         objective: Objective,
         card: ModelCard,
         training: Training,
-        pools: Sequence[Pool],
+        batches: Callable[[int, int], Dataset[Batch]],
         validation: Sequence[LabeledImage],
         state: Path | None = None,
     ) -> None:
@@ -52,7 +55,7 @@ class Loop(pl.LightningModule):
             objective: Its losses, and the segmenter that it becomes.
             card: Of the segmenter.
             training: The recipe's part.
-            pools: Where chips come from.
+            batches: Makes the batches from one number on, and so many.
             validation: What the moving average is scored on; may be empty.
             state: File for the training state, written after every epoch; None for no file.
         """
@@ -61,12 +64,13 @@ class Loop(pl.LightningModule):
         self.average = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         self.best = copy.deepcopy(self.average)
         self._objective, self._card, self._training = objective, card, training
-        self._pools, self._validation, self._state = pools, validation, state
+        self._batches, self._validation, self._state = batches, validation, state
         self.best_scores: Scores | None = None
         self.history: list[float] = []
         self._seconds = 0.0
         self._started = time.monotonic()
         self._best_miou = -1.0
+        self._worse = 0  # validations since the last better one
 
     @property
     def seconds(self) -> float:
@@ -101,7 +105,7 @@ class Loop(pl.LightningModule):
         """
         left = self._training.max_steps - self.global_step
         count = max(1, min(self._training.epoch, left))
-        batches = Batches(self._pools, self._card, self._training, self.global_step, count)
+        batches = self._batches(self.global_step, count)
         return DataLoader(batches, batch_size=None, shuffle=False, num_workers=0)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -111,11 +115,11 @@ class Loop(pl.LightningModule):
         losses = self._objective.losses(self.network, batch, generator)
         total = torch.stack(list(losses.values())).sum()
         self.history.append(float(total.detach()))
-        if self.global_step % 20 == 0:
-            parts = ", ".join(
-                f"{name} {float(value.detach()):.3f}" for name, value in losses.items()
-            )
+        if self.global_step % LOG_EVERY == 0:
+            numbers = {name: float(value.detach()) for name, value in losses.items()}
+            parts = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
             _log.info("step %d, %.0f s: %s", self.global_step, self.seconds, parts)
+            self._record({f"loss/{name}": value for name, value in numbers.items()})
         return total
 
     def on_train_batch_start(self, batch: Batch, index: int) -> None:
@@ -134,10 +138,13 @@ class Loop(pl.LightningModule):
             self.trainer.should_stop = True
 
     def on_train_epoch_end(self) -> None:
-        """Score the moving average and write the state."""
+        """Score the moving average and write the state; stop when it gets no better."""
         ended = progress(self.global_step, self.seconds, self._training) >= 1
         if ended or (self.current_epoch + 1) % self._training.validate_every == 0:
             self.validate_average()
+            if self._training.patience is not None and self._worse >= self._training.patience:
+                _log.info("no better for %d validations: training ends", self._worse)
+                self.trainer.should_stop = True
         if self._state is not None:
             self.trainer.save_checkpoint(self._state)
 
@@ -157,14 +164,22 @@ class Loop(pl.LightningModule):
                 result.accuracy,
                 " ".join(f"{value:.3f}" for value in result.iou),
             )
-            better = result.miou > self._best_miou or self._training.keep == "last"
+            self._record({"validation/miou": result.miou, "validation/accuracy": result.accuracy})
+            improved = result.miou > self._best_miou
         else:
-            result, better = None, True
-        if better:
-            self.best_scores = result
+            result, improved = None, True
+        self._worse = 0 if improved else self._worse + 1
+        if improved:
             self._best_miou = -1.0 if result is None else result.miou
+        if improved or self._training.keep == "last":
+            self.best_scores = result
             self.best.load_state_dict(self.average.state_dict())
         self._started += time.monotonic() - paused
+
+    def _record(self, numbers: dict[str, float]) -> None:
+        """Numbers for TensorBoard, if they are wanted."""
+        if self.logger is not None:
+            self.logger.log_metrics(numbers, self.global_step)
 
     def segmenter(self, network: nn.Module) -> Segmenter:
         """A segmenter of one of the loop's networks."""
@@ -172,12 +187,17 @@ class Loop(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the clock and the best score."""
-        checkpoint["geocamss"] = {"seconds": self.seconds, "best_miou": self._best_miou}
+        checkpoint["geocamss"] = {
+            "seconds": self.seconds,
+            "best_miou": self._best_miou,
+            "worse": self._worse,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the clock and the best score."""
         self._seconds = float(checkpoint["geocamss"]["seconds"])
         self._best_miou = float(checkpoint["geocamss"]["best_miou"])
+        self._worse = int(checkpoint["geocamss"]["worse"])
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -7,28 +7,35 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from geocamss.classes import ClassScheme
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard, TrainingSource
 from geocamss.models.camss.config import STRIDE, CamssConfig
+from geocamss.training.sources.spec import (
+    ArraySource,
+    PairSource,
+    Part,
+    ScenesSource,
+    SimulatedSource,
+    Source,
+)
 
 __all__ = [
     "Augmentation",
-    "PairSource",
     "Recipe",
-    "SimulatedSource",
-    "Source",
     "Training",
     "changed",
+    "changed_training",
     "data_folder",
     "learning_rate",
     "load_recipe",
     "progress",
+    "read_recipe",
 ]
 
 DATA_VARIABLE = "GEOCAMSS_DATA"
@@ -39,76 +46,13 @@ MAX_RECIPE_BYTES = 1 << 20
 
 _NEAR = 0.6
 
+Kind = TypeVar("Kind", bound=BaseModel)
+
+_KINDS = ("pairs", "scenes", "arrays", "simulated")
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _inside(path: str) -> str:
-    """Check that a path stays inside the data folder."""
-    parts = Path(path).parts
-    if Path(path).is_absolute() or ".." in parts:
-        raise ValueError(f"must stay inside the data folder, got {path!r}")
-    return path
-
-
-class PairSource(_Strict):
-    """Images with masks painted in colors, side by side in folders."""
-
-    kind: Literal["pairs"]
-    name: str
-    license: str = ""
-    note: str = ""
-
-    folders: tuple[str, ...] = Field(min_length=1)
-    """Inside the data folder; split train from validation by folder, never by file."""
-
-    images: str = "images/*.jpg"
-    """Pattern of the images in each folder."""
-
-    masks: str = "masks/{stem}.png"
-    """Where the mask of an image lies in its folder; ``{stem}`` is the image's name."""
-
-    colors: dict[str, Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]]
-    """Color of each class in the masks; all other colors are ignored."""
-
-    weight: float = Field(default=1.0, gt=0)
-    """How often a chip comes from here, against the other sources."""
-
-    @field_validator("folders", "images", "masks")
-    @classmethod
-    def _paths_inside(cls, value: Any) -> Any:
-        for path in (value,) if isinstance(value, str) else value:
-            _inside(path)
-        return value
-
-
-class SimulatedSource(_Strict):
-    """Landscapes of ``geocamss.simulate``."""
-
-    kind: Literal["simulated"]
-    name: str = "geocamss simulate"
-    license: str = "Apache-2.0"
-    note: str = ""
-
-    seeds: tuple[int, int]
-    """First seed, and the one after the last."""
-
-    size: int = Field(default=768, ge=64, le=8192)
-    """Width and height of a landscape, in pixels."""
-
-    weight: float = Field(default=1.0, gt=0)
-    """How often a chip comes from here, against the other sources."""
-
-    @model_validator(mode="after")
-    def _some_seeds(self) -> Self:
-        first, end = self.seeds
-        if not 0 <= first < end:
-            raise ValueError(f"seeds must be [first, end) with 0 <= first < end, got {self.seeds}")
-        return self
-
-
-Source = Annotated[PairSource | SimulatedSource, Field(discriminator="kind")]
 
 
 class Augmentation(_Strict):
@@ -170,6 +114,9 @@ class Training(_Strict):
     """Which moving average is exported: the best on the validation images, or that of the end,
     which leaves these images untouched by any choice."""
 
+    patience: int | None = Field(default=None, ge=1)
+    """Validations without a better score after which training ends early; None waits for ever."""
+
     learning_rate: float = Field(default=1.5e-3, gt=0, le=1)
     weight_decay: float = Field(default=0.02, ge=0, le=1)
     warmup: int = Field(default=50, ge=0)
@@ -228,12 +175,11 @@ class Recipe(_Strict):
         card = self.card_without_results()
         names = set(card.classes.names)
         for source in (*self.sources, *self.validation):
-            if isinstance(source, PairSource):
-                for name in sorted(set(source.colors) - names):
-                    raise ValueError(
-                        f"source {source.name!r} has a color for {name!r}, which is no class"
-                        f"{_suggest(name, names)}"
-                    )
+            for name in sorted(source.class_names - names):
+                raise ValueError(
+                    f"source {source.name!r} speaks of {name!r}, which is no class"
+                    f"{_suggest(name, names)}"
+                )
         self._check_leaks()
         return self
 
@@ -244,6 +190,10 @@ class Recipe(_Strict):
                 shared = set(source.folders) & set(other.folders)
                 if shared:
                     raise ValueError(f"{min(shared)} is both in sources and in validation")
+            if isinstance(source, ArraySource) and isinstance(other, ArraySource):
+                both = set(source.files) & set(other.files)
+                if both and not _apart(source.part, other.part):
+                    raise ValueError(f"{min(both)} is both in sources and in validation")
             if isinstance(source, SimulatedSource) and isinstance(other, SimulatedSource):
                 low = max(source.seeds[0], other.seeds[0])
                 if low < min(source.seeds[1], other.seeds[1]):
@@ -275,11 +225,28 @@ class Recipe(_Strict):
         return self.card_without_results().classes
 
 
+class HasData(Protocol):
+    """A recipe of any kind."""
+
+    @property
+    def data(self) -> str | None:
+        """The data folder, relative to the recipe."""
+
+
 def load_recipe(path: Path) -> Recipe:
     """Read and check a recipe.
 
     Raises:
         RecipeError: the file cannot be read, is not YAML, or a field is unknown or wrong.
+    """
+    return read_recipe(path, Recipe)
+
+
+def read_recipe(path: Path, kind: type[Kind]) -> Kind:
+    """Read a recipe of any kind.
+
+    Raises:
+        RecipeError: as ``load_recipe``.
     """
     try:
         if path.stat().st_size > MAX_RECIPE_BYTES:
@@ -292,12 +259,12 @@ def load_recipe(path: Path) -> Recipe:
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of fields, got {type(content).__name__}")
     try:
-        return Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {_first_problem(error)}") from None
+        raise RecipeError(f"{path}: {_first_problem(error, kind)}") from None
 
 
-def data_folder(recipe: Recipe, path: Path, given: Path | None) -> Path:
+def data_folder(recipe: HasData, path: Path, given: Path | None) -> Path:
     """Where the recipe's data lie: ``given``, else GEOCAMSS_DATA, else the recipe's own word.
 
     Raises:
@@ -315,23 +282,31 @@ def data_folder(recipe: Recipe, path: Path, given: Path | None) -> Path:
     return folder
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, kind: type[BaseModel]) -> str:
     """One line: the field, what is wrong with it, and the nearest known field."""
     # An unknown field is most often a misspelled one, which then is missing as well: say it first.
     problems = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     first = problems[0]
-    where = [part for part in first["loc"] if part not in ("pairs", "simulated")]
+    where = [part for part in first["loc"] if part not in _KINDS]
     field = ".".join(str(part) for part in where) or "recipe"
     if first["type"] == "extra_forbidden":
-        return f"{field}: no such field{_suggest(str(where[-1]), set(_fields(Recipe)))}"
+        return f"{field}: no such field{_suggest(str(where[-1]), set(_fields(kind)))}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{field}: {' '.join(message.split())}"
 
 
 def _fields(model: type[BaseModel]) -> Iterator[str]:
     """Names of the fields of a recipe, at any depth."""
-    for owner in (model, PairSource, SimulatedSource, Training, Augmentation, CamssConfig):
+    parts = (PairSource, ScenesSource, ArraySource, SimulatedSource, Part)
+    for owner in (model, *parts, Training, Augmentation, CamssConfig):
         yield from owner.model_fields
+
+
+def _apart(part: Part | None, other: Part | None) -> bool:
+    """Whether two parts of the same image have no ground in common."""
+    if part is None or other is None or part.take == other.take:
+        return False
+    return (part.block, part.every) == (other.block, other.every)
 
 
 def _suggest(name: str, known: set[str]) -> str:
@@ -341,9 +316,17 @@ def _suggest(name: str, known: set[str]) -> str:
 
 def changed(recipe: Recipe, *, minutes: float | None, max_steps: int | None) -> Recipe:
     """The recipe with another budget; None leaves its own."""
+    training = changed_training(recipe.training, minutes=minutes, max_steps=max_steps)
+    return recipe.model_copy(update={"training": training})
+
+
+def changed_training(
+    training: Training, *, minutes: float | None, max_steps: int | None
+) -> Training:
+    """The training with another budget; None leaves its own."""
     wanted = {"minutes": minutes, "max_steps": max_steps}
     given = {name: value for name, value in wanted.items() if value is not None}
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update=given)})
+    return training.model_copy(update=given)
 
 
 def progress(step: int, seconds: float, training: Training) -> float:

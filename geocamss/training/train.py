@@ -7,27 +7,30 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
 from geocamss import __version__
-from geocamss.errors import RecipeError
 from geocamss.evaluation.scores import Scores
 from geocamss.modelcard import ModelCard
-from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.network import CamssNetwork, build
 from geocamss.models.checkpoint import load_network, save
 from geocamss.models.precision import fast_dtype
-from geocamss.training.batches import Pool, class_frequencies
+from geocamss.training.batches import Batches, Pool, class_frequencies
 from geocamss.training.loop import Loop
 from geocamss.training.objective import CamssObjective, class_weights
+from geocamss.training.pretrain.encoder import is_encoder, load_encoder
 from geocamss.training.recipe import Recipe, data_folder
 from geocamss.training.sources import LabeledImage, load_source
+from geocamss.training.sources.ground import check_apart
 from geocamss.training.state import SafetensorsIO
+from geocamss.training.warmstart import warm_start
 
 __all__ = ["Data", "Trained", "fit", "load_data", "train"]
 
@@ -69,7 +72,8 @@ def load_data(recipe: Recipe, folder: Path) -> Data:
     """Read everything that a recipe names.
 
     Raises:
-        RecipeError: something is missing, or cannot be read.
+        RecipeError: something is missing, cannot be read, or is labeled on the same ground for
+            training and for validation.
     """
     card = recipe.card_without_results()
     pools = tuple(
@@ -78,6 +82,7 @@ def load_data(recipe: Recipe, folder: Path) -> Data:
     validation = tuple(
         item for source in recipe.validation for item in load_source(source, card, folder)
     )
+    check_apart([image for pool in pools for image in pool.images], validation)
     return Data(pools, validation)
 
 
@@ -89,8 +94,9 @@ def train(
     data: Path | None = None,
     resume: bool = False,
     start_from: Path | None = None,
+    log: Path | None = None,
 ) -> Trained:
-    """Train, and export the best moving average.
+    """Train, and export the moving average that the recipe keeps.
 
     Args:
         recipe: What to do.
@@ -98,11 +104,13 @@ def train(
         out: The model file to write.
         data: The data folder, if not the recipe's.
         resume: Take up the state that an interrupted run left beside ``out``.
-        start_from: A model file whose weights to begin with; None begins with random ones.
+        start_from: A model file, or a pretrained encoder, whose weights to begin with; None
+            begins with random ones. Its bands and classes may be others.
+        log: A folder for TensorBoard's logs; None writes none.
 
     Raises:
         RecipeError: the data are missing or unfit, there is no state to resume from, or the
-            model to start from has another shape.
+            model to start from has other sizes.
         ModelError: the model to start from cannot be read.
     """
     card = recipe.card_without_results()
@@ -119,11 +127,11 @@ def train(
         objective=objective,
         card=card,
         training=training,
-        pools=material.pools,
+        batches=partial(Batches, material.pools, card, training),
         validation=material.validation,
         state=state,
     )
-    fit(loop, state if resume else None)
+    fit(loop, state if resume else None, log)
     card = finished_card(card, loop.best_scores)
     _export(loop.best, card, out)
     state.unlink(missing_ok=True)
@@ -131,24 +139,24 @@ def train(
 
 
 def _initial(recipe: Recipe, card: ModelCard, start_from: Path | None) -> CamssNetwork:
-    """A new network, or that of a model file of the same sizes."""
+    """A new network, with the weights of another file as far as they fit."""
+    network = build(recipe.model, len(card.bands), len(card.classes))
     if start_from is None:
-        return build(recipe.model, len(card.bands), len(card.classes))
-    network, other = load_network(start_from)
-    for what, theirs, ours in (
-        ("sizes", CamssConfig.of(other.parameters, str(start_from)), recipe.model),
-        ("bands", other.band_names, card.band_names),
-        ("classes", other.classes.names, card.classes.names),
-    ):
-        if theirs != ours:
-            raise RecipeError(
-                f"{start_from}: cannot start from it: its {what} are not the recipe's"
-            )
-    return network.train()
+        return network
+    if is_encoder(start_from):
+        encoder, bands = load_encoder(start_from)
+        state = {f"encoder.{name}": tensor for name, tensor in encoder.items()}
+    else:
+        other, their_card = load_network(start_from)
+        state, bands = other.state_dict(), their_card.band_names
+    new = warm_start(network, state, (bands, card.band_names), start_from)
+    _log.info("began with the weights of %s; %d tensors are new", start_from, len(new))
+    return network
 
 
-def fit(loop: Loop, resume_from: Path | None = None) -> None:
+def fit(loop: Loop, resume_from: Path | None = None, log: Path | None = None) -> None:
     """Run a loop to its end on the device at hand."""
+    logger = None if log is None else TensorBoardLogger(str(log), name=None, version="")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     half = fast_dtype(device) is torch.bfloat16
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no tips, no advertisements
@@ -164,7 +172,7 @@ def fit(loop: Loop, resume_from: Path | None = None) -> None:
             max_epochs=-1,
             reload_dataloaders_every_n_epochs=1,
             gradient_clip_val=loop.clip,
-            logger=False,
+            logger=logger if logger is not None else False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

@@ -12,8 +12,8 @@ from geocamss.models import registry
 from geocamss.models.camss.network import CamssNetwork
 from geocamss.models.camss.tokenizer import one_hot
 from geocamss.models.checkpoint import load_network
-from geocamss.training.recipe import PairSource, load_recipe
-from geocamss.training.sources import LabeledImage, load_source
+from geocamss.training.recipe import load_recipe
+from geocamss.training.sources import LabeledImage, PairSource, load_source
 from tests.conftest import ROOT
 
 IGNORED = 255

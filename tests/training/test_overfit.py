@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.network import build
 from geocamss.models.segmenter import Sampling
-from geocamss.training.batches import Pool
+from geocamss.training.batches import Batches, Pool
 from geocamss.training.evaluation import score_images
 from geocamss.training.loop import Loop
 from geocamss.training.objective import CamssObjective
@@ -71,7 +73,7 @@ def test_a_small_network_learns_eight_real_images_by_heart(shared_data):
         objective=CamssObjective(training, torch.ones(len(card.classes))),
         card=card,
         training=training,
-        pools=[Pool(images, 1.0)],
+        batches=partial(Batches, [Pool(images, 1.0)], card, training),
         validation=images,
     )
     fit(loop)

@@ -10,8 +10,8 @@ from PIL import Image
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
 from geocamss.simulate import landscape
-from geocamss.training.recipe import PairSource, SimulatedSource, load_recipe
-from geocamss.training.sources import LabeledImage, load_source
+from geocamss.training.recipe import load_recipe
+from geocamss.training.sources import LabeledImage, PairSource, SimulatedSource, load_source
 from tests.conftest import ROOT
 
 RECIPE = load_recipe(ROOT / "recipes" / "aerial-landcover.yaml")

@@ -1,9 +1,8 @@
-"""Sources: labeled images, read once and kept in memory as bytes."""
+"""Pictures with masks painted in colors, as labeled images."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,65 +10,13 @@ import rasterio
 import torch
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from torch import Tensor
 
-from geocamss.classes import NODATA, ClassScheme
+from geocamss.classes import ClassScheme
 from geocamss.errors import RecipeError
-from geocamss.modelcard import ModelCard
-from geocamss.training.recipe import PairSource, SimulatedSource, Source
+from geocamss.training.sources.image import IGNORED, LabeledImage
+from geocamss.training.sources.spec import PairSource
 
-__all__ = ["LabeledImage", "load_source", "parse_colors"]
-
-IGNORED = 255
-"""Label of pixels that count in no loss and no score."""
-
-_NEVER = 254
-"""No channel number: looked up for values that are no class."""
-
-
-@dataclass(frozen=True)
-class LabeledImage:
-    """An image with its labels."""
-
-    name: str
-    """Where it came from, for messages."""
-
-    image: Tensor
-    """(C, H, W) uint8 or float32, as stored."""
-
-    labels: Tensor
-    """(H, W) uint8, channel numbers of the class scheme; 255 is ignored."""
-
-    valid: Tensor
-    """(H, W) bool, True = usable."""
-
-    def __post_init__(self) -> None:
-        size = tuple(self.image.shape[1:])
-        if self.image.ndim != 3 or self.labels.shape != size or self.valid.shape != size:
-            raise ValueError(
-                f"{self.name}: image {tuple(self.image.shape)}, labels "
-                f"{tuple(self.labels.shape)} and validity {tuple(self.valid.shape)} must agree"
-            )
-
-
-def load_source(source: Source, card: ModelCard, data: Path) -> list[LabeledImage]:
-    """Read a source.
-
-    Args:
-        source: The recipe's entry.
-        card: Whose classes and bands are wanted.
-        data: The data folder.
-
-    Raises:
-        RecipeError: a file is missing or cannot be read, or no pixel has a label.
-    """
-    if isinstance(source, PairSource):
-        images = _load_pairs(source, card.classes, data)
-    else:
-        images = _simulate(source, card)
-    if not any(bool((item.labels != IGNORED).any()) for item in images):
-        raise RecipeError(f"source {source.name!r}: no pixel has a label")
-    return images
+__all__ = ["load_pairs", "parse_colors"]
 
 
 def parse_colors(mask: np.ndarray, colors: dict[str, str], classes: ClassScheme) -> np.ndarray:
@@ -90,7 +37,12 @@ def parse_colors(mask: np.ndarray, colors: dict[str, str], classes: ClassScheme)
     return labels
 
 
-def _load_pairs(source: PairSource, classes: ClassScheme, data: Path) -> list[LabeledImage]:
+def load_pairs(source: PairSource, classes: ClassScheme, data: Path) -> list[LabeledImage]:
+    """Read a source's pictures.
+
+    Raises:
+        RecipeError: a file is missing or cannot be read.
+    """
     images = []
     for folder in source.folders:
         found = sorted((data / folder).glob(source.images))
@@ -142,26 +94,3 @@ def _rgb(dataset: rasterio.DatasetReader, path: Path) -> np.ndarray:
     for value, color in dataset.colormap(1).items():
         palette[value] = color[:3]
     return np.moveaxis(palette[dataset.read(1)], -1, 0)
-
-
-def _simulate(source: SimulatedSource, card: ModelCard) -> list[LabeledImage]:
-    from geocamss.simulate import landscape
-
-    channels = torch.full((256,), _NEVER + 1, dtype=torch.uint8)
-    for channel, value in enumerate(card.classes.values):
-        channels[value] = channel
-    channels[NODATA] = IGNORED
-    images = []
-    for seed in range(*source.seeds):
-        scene = landscape(seed, source.size, source.size, gsd=card.gsd, bands=card.band_names)
-        labels = channels[torch.from_numpy(np.ascontiguousarray(scene.classes)).long()]
-        pixels = torch.from_numpy(np.ascontiguousarray(scene.image))
-        images.append(
-            LabeledImage(
-                f"simulated landscape {seed}",
-                pixels if pixels.dtype == torch.uint8 else pixels.float(),
-                labels,
-                torch.from_numpy(np.ascontiguousarray(scene.valid)).bool(),
-            )
-        )
-    return images

@@ -1,0 +1,1 @@
+"""Channel-shuffling pretraining: an encoder learns structure, not one sensor's bands."""

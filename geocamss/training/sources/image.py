@@ -1,0 +1,71 @@
+"""LabeledImage: what every source turns into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geocamss.modelcard import ModelCard
+from geocamss.scene.grid import Grid
+
+__all__ = ["IGNORED", "LabeledImage", "as_stored", "channel_table"]
+
+IGNORED = 255
+"""Label of pixels that count in no loss and no score."""
+
+
+@dataclass(frozen=True)
+class LabeledImage:
+    """An image with its labels."""
+
+    name: str
+    """Where it came from, for messages."""
+
+    image: Tensor
+    """(C, H, W) uint8 or float32, as stored; the card's scale and offset make it physical."""
+
+    labels: Tensor
+    """(H, W) uint8, channel numbers of the class scheme; 255 is ignored."""
+
+    valid: Tensor
+    """(H, W) bool, True = usable."""
+
+    grid: Grid | None = None
+    """Where on the ground it lies, if that is known."""
+
+    def __post_init__(self) -> None:
+        size = tuple(self.image.shape[1:])
+        if self.image.ndim != 3 or self.labels.shape != size or self.valid.shape != size:
+            raise ValueError(
+                f"{self.name}: image {tuple(self.image.shape)}, labels "
+                f"{tuple(self.labels.shape)} and validity {tuple(self.valid.shape)} must agree"
+            )
+
+
+def channel_table(values: dict[int, int]) -> Tensor:
+    """A table to look labels up in.
+
+    Args:
+        values: Channel by stored label, 0 to 255.
+
+    Returns:
+        (256,) uint8; 255 for labels that are no class.
+    """
+    table = torch.full((256,), IGNORED, dtype=torch.uint8)
+    for value, channel in values.items():
+        table[value] = channel
+    return table
+
+
+def as_stored(physical: Tensor, card: ModelCard) -> Tensor:
+    """Physical values as a file would store them that the card's scale and offset describe.
+
+    Args:
+        physical: (C, H, W) float32.
+        card: Of the model to train.
+    """
+    scale = torch.tensor(card.per_band("scale"))[:, None, None]
+    offset = torch.tensor(card.per_band("offset"))[:, None, None]
+    return (physical - offset) / scale

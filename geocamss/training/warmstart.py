@@ -1,0 +1,89 @@
+"""Warm start: a network begins with another's weights, though bands or classes may differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from geocamss.errors import RecipeError
+
+__all__ = ["adapt_stem", "warm_start"]
+
+STEM = "stem.1.conv.weight"
+"""The only weights of an image encoder whose shape depends on the bands."""
+
+FOLD = 4
+"""Input channels of the stem for each band: two by two pixels are folded into channels."""
+
+
+def adapt_stem(weight: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> Tensor:
+    """First-layer weights for other bands.
+
+    A band of the same name keeps its weights, any other takes the mean over all of theirs; the
+    whole is scaled by their number over ours, so that the sum over the bands stays as large
+    (after the inflation of Carreira and Zisserman, "Quo Vadis, Action Recognition?", 2017).
+    Channel-shuffled weights are nearly alike for all bands, so that little is lost.
+
+    Args:
+        weight: (out, (bands + 1) * 4, 3, 3); the last band is validity.
+        theirs: Names of the bands it was trained on.
+        ours: Names of the wanted ones.
+
+    Returns:
+        (out, (len(ours) + 1) * 4, 3, 3).
+    """
+    out, channels, *kernel = weight.shape
+    if channels != (len(theirs) + 1) * FOLD:
+        raise ValueError(f"weights of {channels} channels cannot be of {len(theirs)} bands")
+    bands = weight.view(out, len(theirs) + 1, FOLD, *kernel)
+    mean = bands[:, :-1].mean(1)
+    chosen = [bands[:, theirs.index(name)] if name in theirs else mean for name in ours]
+    scale = len(theirs) / len(ours)
+    whole = torch.stack([*(w * scale for w in chosen), bands[:, -1]], dim=1)
+    return whole.view(out, -1, *kernel)
+
+
+def warm_start(
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    bands: tuple[Sequence[str], Sequence[str]],
+    where: Path,
+) -> tuple[str, ...]:
+    """Copy weights into a network as far as they fit.
+
+    Args:
+        network: What begins with them; changed in place.
+        state: The other's weights by name.
+        bands: Names of the other's bands, then of ours.
+        where: The other's file, for the message.
+
+    Returns:
+        Names of the weights that stay as they were: those whose shape depends on the classes.
+
+    Raises:
+        RecipeError: the other has none of the weights, or another size.
+    """
+    ours = network.state_dict()
+    taken: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name not in ours:
+            continue
+        same = name.endswith(STEM) and tensor.shape != ours[name].shape
+        taken[name] = adapt_stem(tensor.float(), *bands) if same else tensor.float()
+    fitting = {name: value for name, value in taken.items() if value.shape == ours[name].shape}
+    encoder = [name for name in ours if name.startswith("encoder.") and not _is_counter(name)]
+    wrong = [name for name in encoder if name not in fitting]
+    if wrong:
+        raise RecipeError(
+            f"{where}: cannot start from it: its {wrong[0]} does not have the size that the "
+            "recipe's model asks for; give both the same sizes under model"
+        )
+    network.load_state_dict(fitting, strict=False)
+    return tuple(name for name in ours if name not in fitting and not _is_counter(name))
+
+
+def _is_counter(name: str) -> bool:
+    return name.endswith("num_batches_tracked")

@@ -1,0 +1,187 @@
+"""Scenes with labels on the ground, arrays, parts of the ground, and ground in common."""
+
+from __future__ import annotations
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from pyproj import Transformer
+from rasterio.features import rasterize
+from rasterio.transform import from_origin
+from rasterio.warp import transform_bounds
+from shapely.geometry import box
+
+from geocamss.errors import RecipeError
+from geocamss.modelcard import ModelCard
+from geocamss.training.sources import (
+    IGNORED,
+    ArraySource,
+    LabeledImage,
+    Part,
+    ScenesSource,
+    load_source,
+)
+from geocamss.training.sources.ground import check_apart, share_ground
+from geocamss.training.sources.part import keep_part
+
+CARD = ModelCard(
+    bands=["blue", "nir"], gsd=30.0, scale=2e-5, offset=-0.1, classes=["water", "wood", "field"]
+)
+TRANSFORM = from_origin(300_000, 4_100_000, 30, 30)
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """Two bands over 96 x 128 pixels, some of them without data."""
+    pixels = np.random.default_rng(0).integers(1, 20_000, (2, 96, 128)).astype(np.uint16)
+    pixels[:, :10, :20] = 0
+    path = tmp_path / "scene.tif"
+    shape = {"width": 128, "height": 96, "count": 2}
+    with rasterio.open(
+        path, "w", dtype="uint16", crs="EPSG:32612", transform=TRANSFORM, nodata=0, **shape
+    ) as file:
+        file.write(pixels)
+        file.descriptions = ("nir", "blue")
+    return path
+
+
+def source(**changes) -> ScenesSource:
+    given_ = {"kind": "scenes", "name": "test", "scenes": ["scene.tif"], "labels": "labels.tif"}
+    return ScenesSource.model_validate(given_ | changes)
+
+
+def write_labels(path, values, crs="EPSG:32612", transform=TRANSFORM):
+    height, width = values.shape
+    shape = {"width": width, "height": height, "count": 1, "dtype": "uint8"}
+    with rasterio.open(path, "w", crs=crs, transform=transform, **shape) as file:
+        file.write(values, 1)
+
+
+def test_bands_come_in_the_cards_order_and_nodata_is_neither_seen_nor_labeled(scene, tmp_path):
+    values = np.random.default_rng(1).integers(40, 44, (96, 128)).astype(np.uint8)
+    write_labels(tmp_path / "labels.tif", values)
+    meaning = {"water": 41, "wood": [42, 43]}
+    (item,) = load_source(source(classes=meaning), CARD, tmp_path)
+    with rasterio.open(scene) as file:
+        nir, blue = file.read().astype(np.float32)
+    valid = blue > 0
+    np.testing.assert_array_equal(item.valid.numpy(), valid)
+    np.testing.assert_array_equal(item.image.numpy()[:, valid], np.stack([blue, nir])[:, valid])
+    expected = np.choose(values - 40, [IGNORED, 0, 1, 1])
+    np.testing.assert_array_equal(item.labels.numpy(), np.where(valid, expected, IGNORED))
+
+
+def test_labels_of_another_grid_are_the_nearest_ones(scene, tmp_path):
+    with rasterio.open(scene) as file:
+        left, bottom, right, top = transform_bounds(file.crs, 4326, *file.bounds)
+    theirs = from_origin(left - 0.002, top + 0.002, 0.0005, 0.0004)
+    shape = int((top - bottom + 0.004) / 0.0004), int((right - left + 0.004) / 0.0005)
+    values = np.random.default_rng(2).integers(0, 3, shape).astype(np.uint8)
+    write_labels(tmp_path / "labels.tif", values, "EPSG:4326", theirs)
+    (item,) = load_source(source(), CARD, tmp_path)
+    cols, rows = np.meshgrid(np.arange(128) + 0.5, np.arange(96) + 0.5)
+    to_degrees = Transformer.from_crs(32612, 4326, always_xy=True)
+    xs, ys = to_degrees.transform(300_000 + 30 * cols, 4_100_000 - 30 * rows)
+    near = ((theirs.f - ys) / 0.0004).astype(int), ((xs - theirs.c) / 0.0005).astype(int)
+    valid = item.valid.numpy()
+    assert (item.labels.numpy() == values[near])[valid].mean() > 0.999  # ties at pixel borders
+
+
+@pytest.mark.usefixtures("scene")
+def test_polygons_of_another_crs_label_what_lies_within(tmp_path):
+    shapes = [
+        box(300_600, 4_097_700, 301_500, 4_099_200),
+        box(302_000, 4_097_500, 303_100, 4_099_900),
+    ]
+    frame = gpd.GeoDataFrame({"what": ["lake", "wood"]}, geometry=shapes, crs="EPSG:32612")
+    frame.to_crs(4326).to_file(tmp_path / "labels.gpkg")
+    wanted = source(labels="labels.gpkg", column="what", classes={"water": "lake", "wood": "wood"})
+    (item,) = load_source(wanted, CARD, tmp_path)
+    oracle = rasterize(
+        zip(shapes, (0, 1), strict=True), (96, 128), fill=IGNORED, transform=TRANSFORM
+    )
+    valid = item.valid.numpy()
+    wrong = (item.labels.numpy() != oracle) & valid
+    assert wrong.mean() < 0.002  # the way to degrees and back moves a border pixel or two
+    assert (item.labels.numpy()[~valid] == IGNORED).all()
+
+
+@pytest.mark.usefixtures("scene")
+def test_labels_elsewhere_are_an_error_that_says_so(tmp_path):
+    values = np.ones((8, 8), np.uint8)
+    write_labels(tmp_path / "labels.tif", values, transform=from_origin(400_000, 4_100_000, 30, 30))
+    with pytest.raises(RecipeError, match=r"scene.tif.*labels.tif"):
+        load_source(source(), CARD, tmp_path)
+
+
+def test_arrays_are_taken_by_name_and_stored_as_the_card_would(tmp_path):
+    image = np.random.default_rng(3).random((20, 30, 3)).astype(np.float32)
+    image[4, 5, 0] = np.nan
+    labels = np.random.default_rng(4).integers(0, 5, (20, 30, 1))
+    np.savez(tmp_path / "a.npz", img=image, msk=labels)
+    given_ = ArraySource(
+        kind="arrays", name="a", files=("a.npz",), image="img", labels="msk",
+        bands=("nir", "red", "blue"), values={"water": 3, "field": 1},
+    )  # fmt: skip
+    (item,) = load_source(given_, CARD, tmp_path)
+    assert not item.valid[4, 5]
+    valid = item.valid.numpy()
+    physical = item.image.numpy() * 2e-5 - 0.1
+    np.testing.assert_allclose(
+        physical[:, valid], np.moveaxis(image[:, :, [2, 0]], -1, 0)[:, valid], atol=1e-6
+    )
+    expected = np.select([labels[..., 0] == 3, labels[..., 0] == 1], [0, 2], IGNORED)
+    np.testing.assert_array_equal(item.labels.numpy(), expected)
+    with pytest.raises(RecipeError, match="truth"):
+        load_source(given_.model_copy(update={"labels": "truth"}), CARD, tmp_path)
+
+
+@given(block=st.integers(16, 40), every=st.integers(2, 7), size=st.integers(1, 150))
+def test_parts_share_nothing_and_leave_nothing_out(block, every, size):
+    labels = torch.zeros(size, 97, dtype=torch.uint8)
+    parts = [
+        keep_part(labels, Part(block=block, every=every, take=take)) == 0
+        for take in ("most", "held-out")
+    ]
+    assert not (parts[0] & parts[1]).any()
+    assert (parts[0] | parts[1]).all()
+
+
+@pytest.mark.usefixtures("scene")
+def test_ground_in_training_and_validation_is_an_error(tmp_path):
+    write_labels(tmp_path / "labels.tif", np.ones((96, 128), np.uint8))
+    whole, most, held = (
+        load_source(source(part=part), CARD, tmp_path)
+        for part in (
+            None,
+            {"block": 16, "every": 3, "take": "most"},
+            {"block": 16, "every": 3, "take": "held-out"},
+        )
+    )
+    assert not share_ground(most[0], held[0])
+    check_apart(most, held)
+    with pytest.raises(RecipeError, match="same ground"):
+        check_apart(whole, held)
+    nowhere = LabeledImage("x", whole[0].image, whole[0].labels, whole[0].valid)
+    assert not share_ground(nowhere, held[0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scenes": ["../secret.tif"]},
+        {"labels": "/etc/passwd"},
+        {"scenes": []},
+        {"files": {"blue": "b.tif"}},
+        {"scale": 2.0},
+        {"scenes": ["https://example.com/x.tif"]},
+    ],
+)
+def test_a_source_that_makes_no_sense_is_refused(changes):
+    with pytest.raises(ValidationError):
+        source(**changes)
