@@ -1,4 +1,4 @@
-"""From what a user names to a list of scenes: files, globs, folders and lists."""
+"""From what a user names to a list of scenes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from geocamss.errors import InputError, SceneError
+from geocamss.scene.bundle import Bundle
 from geocamss.scene.gdal import is_plain_path
-from geocamss.scene.stamp import acquired
+from geocamss.scene.items import item_bundle
+from geocamss.scene.pattern import find_patterned, is_pattern
+from geocamss.scene.resolve import find_product, is_metadata, resolve
+from geocamss.scene.stac import StacSearch, is_json, read_items
+from geocamss.scene.stamp import acquired, parse_time
 
 __all__ = ["SceneSource", "StacSearch", "find_scenes"]
 
@@ -31,32 +37,6 @@ LISTS = frozenset((".txt", ".lst", ".csv", ".tsv"))
 
 COLUMNS = ("path", "file", "filename", "scene", "source", "href", "url", "location")
 """Headings of the column of a table that names the scenes, by preference."""
-
-SHOWN = 20
-"""Messages list this many things at most."""
-
-
-@dataclass(frozen=True)
-class StacSearch:
-    """What to ask a STAC API for."""
-
-    url: str
-    """Where the API starts."""
-
-    collections: tuple[str, ...] = ()
-    """Names of collections; none means all."""
-
-    bbox: tuple[float, float, float, float] | None = None
-    """(west, south, east, north) in degrees."""
-
-    datetime: str | None = None
-    """A moment or a range, as in ``2024-05-01/2024-09-30``."""
-
-    max_cloud: float | None = None
-    """Most clouds, in percent; items that do not say are kept."""
-
-    limit: int | None = None
-    """At most so many items."""
 
 
 @dataclass(frozen=True)
@@ -79,40 +59,79 @@ def find_scenes(
     """List the scenes that a user names, each once, in the order of their naming.
 
     Args:
-        sources: files, globs, folders, URLs, and lists of them in text files or tables.
+        sources: files, globs, folders, URLs; products of Sentinel-2 and Landsat; patterns such as
+            ``scene_*_{band}.tif``; STAC items, item collections and catalogs; and lists of all
+            these in text files or tables.
         stac: a search whose results come after them.
 
     Raises:
-        InputError: nothing is named, or nothing found.
+        InputError: nothing is named, or a search fails.
         SceneError: a source is not there, or names no scene.
     """
     if not sources and stac is None:
         raise InputError("no scene is named; name files, folders, globs or lists of them")
-    paths: dict[str, str] = {}
+    found: dict[str, _Found] = {}
     for source in sources:
-        for path in _expand(os.fspath(source), nested=False):
-            paths.setdefault(_identity(path), path)
-    found = list(paths.values())
-    ids = _ids(found)
+        for scene in _expand(os.fspath(source), nested=False):
+            found.setdefault(scene.identity, scene)
+    if stac is not None:
+        before = len(found)
+        for item, base in stac.items():
+            scene = _of_item(item, base)
+            found.setdefault(scene.identity, scene)
+        if not sources and len(found) == before:
+            raise InputError(f"{stac.url}: the search finds nothing; {stac}")
+    scenes = list(found.values())
+    ids = _ids(scenes)
     return tuple(
-        SceneSource(name, path, acquired(path, {})) for name, path in zip(ids, found, strict=True)
+        SceneSource(name, scene.path, scene.datetime)
+        for name, scene in zip(ids, scenes, strict=True)
     )
 
 
-def _expand(source: str, *, nested: bool) -> Iterator[str]:
-    """The paths of the scenes that one source stands for."""
-    if not is_plain_path(source):
-        yield source
-        return
+@dataclass(frozen=True)
+class _Found:
+    """A scene before it has its name."""
+
+    path: str
+    """As in ``SceneSource``."""
+
+    names: tuple[str, ...]
+    """Names to choose from, from short to long."""
+
+    identity: str
+    """The same for all ways to name one scene."""
+
+    datetime: dt.datetime | None
+
+
+def _expand(source: str, *, nested: bool) -> Iterator[_Found]:
+    """The scenes that one source stands for."""
+    path = Path(source)
+    if Bundle.is_text(source):
+        yield _of_bundle(Bundle.from_text(source), source)
+    elif is_pattern(source) and not path.exists():
+        for bundle in find_patterned(source):
+            yield _of_bundle(bundle, bundle.source)
+    elif is_json(source) and not is_metadata(source):
+        yield from _in_document(source)
+    elif not is_plain_path(source):
+        yield _of_path(source)
+    else:
+        yield from _at_path(source, nested=nested)
+
+
+def _at_path(source: str, *, nested: bool) -> Iterator[_Found]:
+    """The scenes of a local path, or of a glob."""
     path = Path(source)
     if path.is_dir():
         yield from _in_folder(path)
-    elif path.suffix.lower() in LISTS and path.is_file():
+    elif path.suffix.lower() in LISTS and path.is_file() and not is_metadata(source):
         if nested:
             raise SceneError(f"{source}: is a list within a list; name its scenes themselves")
         yield from _in_list(path)
     elif not path.exists() and glob.has_magic(source):
-        matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 (Path.glob wants a folder)
+        matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 (globs have folders)
         if not matches:
             raise SceneError(f"{source}: no file matches; is it quoted, and relative to here?")
         for match in matches:
@@ -120,25 +139,80 @@ def _expand(source: str, *, nested: bool) -> Iterator[str]:
     elif not path.exists():
         raise SceneError(f"{source}: no such file")
     else:
-        yield source
+        scene = resolve(source)
+        yield _of_path(source) if isinstance(scene, str) else _of_bundle(scene, source)
 
 
-def _in_folder(folder: Path) -> Iterator[str]:
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in RASTERS and p.is_file())
-    if not found:
+def _in_document(source: str) -> Iterator[_Found]:
+    if is_plain_path(source) and not Path(source).exists():
+        raise SceneError(f"{source}: no such file")
+    empty = True
+    for item, base in read_items(source):
+        empty = False
+        yield _of_item(item, base)
+    if empty:
+        raise SceneError(f"{source}: leads to no item")
+
+
+def _in_folder(folder: Path) -> Iterator[_Found]:
+    """The product that a folder is, else all rasters and products right in it."""
+    product = find_product(folder)
+    if product is not None:
+        yield _of_bundle(product, str(folder))
+        return
+    catalog = folder / "catalog.json"
+    if catalog.is_file():
+        yield from _in_document(str(catalog))
+        return
+    empty = True
+    for path in sorted(folder.iterdir()):
+        raster = path.suffix.lower() in RASTERS and path.is_file()
+        product = None if raster else find_product(path)
+        if raster or product is not None:
+            empty = False
+            yield _of_path(str(path)) if product is None else _of_bundle(product, str(path))
+    if empty:
         raise SceneError(
-            f"{folder}: holds no raster with a usual ending; name its files, or a glob such as "
-            f"'{folder}/**/*.tif'"
+            f"{folder}: holds neither a raster with a usual ending nor a product; name its files, "
+            f"or a glob such as '{folder}/**/*.tif'"
         )
-    yield from map(str, found)
 
 
-def _in_list(path: Path) -> Iterator[str]:
+def _of_path(path: str) -> _Found:
+    plain = is_plain_path(path)
+    where = path if plain else re.split(r"[?#]", path)[0]
+    identity = os.path.realpath(path) if plain else path
+    return _Found(path, tuple(_choices(where)), identity, acquired(where, {}))
+
+
+def _of_bundle(bundle: Bundle, path: str) -> _Found:
+    where = os.path.realpath(path) if is_plain_path(path) and Path(path).exists() else bundle.source
+    names = (bundle.id, *_choices(bundle.source)[1:])
+    identity = str(Path(where).parent) if is_metadata(where) else where
+    return _Found(path, names, identity, bundle.datetime)
+
+
+def _of_item(item: Mapping[str, Any], base: str) -> _Found:
+    """An item's scene, with all that is needed to open it without the catalog."""
+    identity = str(item.get("id") or "item")
+    where = base if base.endswith(identity) else f"{base}#{identity}"
+    scene = item_bundle(item, base, where)
+    if isinstance(scene, str):
+        found = _of_path(scene)
+        moment = (item.get("properties") or {}).get("datetime")
+        acquired_at = parse_time(moment) if isinstance(moment, str) else found.datetime
+        return replace(found, names=(identity, *found.names), datetime=acquired_at)
+    collection = item.get("collection")
+    names = (scene.id, *([f"{collection}-{scene.id}"] if collection else []), *_choices(where))
+    return _Found(scene.to_text(), names, where, scene.datetime)
+
+
+def _in_list(path: Path) -> Iterator[_Found]:
     entries = list(_entries(path))
     if not entries:
         raise SceneError(f"{path}: the list is empty")
     for number, entry in entries:
-        here = entry if not is_plain_path(entry) else str(path.parent / entry)
+        here = str(path.parent / entry) if is_plain_path(entry) else entry
         try:
             yield from _expand(here, nested=True)
         except SceneError as error:
@@ -169,31 +243,25 @@ def _entries(path: Path) -> Iterator[tuple[int, str]]:
             yield rows.line_num, row[column].strip()
 
 
-def _identity(path: str) -> str:
-    """The same for all ways to write the name of one file."""
-    return os.path.realpath(path) if is_plain_path(path) else path
-
-
-def _ids(paths: Sequence[str]) -> list[str]:
+def _ids(scenes: Sequence[_Found]) -> list[str]:
     """Names for scenes: as short as they can be told apart by.
 
-    Where stems are equal, the ending joins them, then folders from the innermost outward; what is
-    still equal gets a hash. A name does not depend on the order of the scenes.
+    Where names are equal, longer ones take their place: with the ending, with folders from the
+    innermost outward, at last with a hash. A name does not depend on the order of the scenes.
     """
-    choices = [_choices(path) for path in paths]
-    level = [0] * len(paths)
+    digests = [hashlib.sha256(scene.identity.encode()).hexdigest()[:8] for scene in scenes]
+    choices = [
+        [*map(_safe, scene.names), f"{_safe(scene.names[0])}-{digest}"]
+        for scene, digest in zip(scenes, digests, strict=True)
+    ]
+    level = [0] * len(scenes)
     while True:
-        names = [c[min(n, len(c) - 1)] for c, n in zip(choices, level, strict=True)]
+        names = [options[place] for options, place in zip(choices, level, strict=True)]
         places: dict[str, list[int]] = {}
         for index, name in enumerate(names):
-            places.setdefault(name.lower(), []).append(index)
-        rivals = [
-            i
-            for same in places.values()
-            if len(same) > 1
-            for i in same
-            if level[i] < len(choices[i]) - 1
-        ]
+            places.setdefault(name.lower(), []).append(index)  # some file systems see no case
+        rivals = [i for same in places.values() if len(same) > 1 for i in same]
+        rivals = [i for i in rivals if level[i] < len(choices[i]) - 1]
         if not rivals:
             return names
         for index in rivals:
@@ -201,14 +269,12 @@ def _ids(paths: Sequence[str]) -> list[str]:
 
 
 def _choices(path: str) -> list[str]:
-    """Names for a scene, from short to certainly its own."""
-    *folders, last = re.split(r"[/\\]", path.rstrip("/\\")) or ["scene"]
+    """Names for a file, from short to long: without and with its ending, with its folders."""
+    *folders, last = re.split(r"[/\\]", path.rstrip("/\\"))
     stem, ending = Path(last).stem, Path(last).suffix
     names = [stem, stem + ending.replace(".", "_")]
-    for start in range(len(folders) - 1, -1, -1):
-        names.append("-".join([*folders[start:], names[1]]))
-    digest = hashlib.sha256(_identity(path).encode()).hexdigest()[:8]
-    return [_safe(name) for name in names] + [f"{_safe(stem)}-{digest}"]
+    names += ["-".join([*folders[start:], names[1]]) for start in range(len(folders) - 1, -1, -1)]
+    return names
 
 
 def _safe(name: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import rasterio
@@ -14,7 +15,16 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.session import DummySession
 
-__all__ = ["GDAL_ERRORS", "gdal_environment", "is_plain_path", "is_remote", "open_raster"]
+__all__ = [
+    "GDAL_ERRORS",
+    "IMAGE_DRIVERS",
+    "gdal_environment",
+    "gdal_path",
+    "is_plain_path",
+    "is_remote",
+    "open_raster",
+    "quiet",
+]
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 """What rasterio raises: errors of its own, and GDAL's, which it lets through here and there."""
@@ -44,20 +54,52 @@ _REMOTE_OPTIONS: Mapping[str, str | int] = {
     "VSI_CACHE": "YES",
 }
 
-_LOCK = threading.Lock()
+IMAGE_DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JPEG", "PNG", "WEBP")
+"""Formats that hold pixels and cannot name other files: what a catalog may lead to."""
+
+_NETWORK = "curl|curl_streaming|s3|s3_streaming|gs|gs_streaming|az|adls|oss|swift|webhdfs"
+
+_HANDLERS: Mapping[str, str] = {
+    "http": "/vsicurl/http://",
+    "https": "/vsicurl/https://",
+    "s3": "/vsis3/",
+    "gs": "/vsigs/",
+    "az": "/vsiaz/",
+    "oss": "/vsioss/",
+}
+"""How GDAL calls what URLs lead to, by their scheme."""
+
+_LOCK = threading.RLock()
 
 
 def is_remote(path: str) -> bool:
-    """True for URLs and for GDAL's network file systems."""
+    """True for URLs and for GDAL's network file systems, and for a VRT in words that names one."""
+    if path.lstrip().startswith("<"):
+        return re.search(rf">/vsi({_NETWORK})/", path) is not None
     return bool(
         re.match(r"(?!file:)[a-z][a-z0-9+]+://", path, re.IGNORECASE)
-        or re.match(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)", path)
+        or re.match(rf"(/vsi(zip|tar|gzip|7z|rar)/)*\{{?/vsi({_NETWORK})[/?]", path)
     )
 
 
 def is_plain_path(path: str) -> bool:
     """True for what can only be the name of a file, and is no URL, subdataset or inline VRT."""
     return len(path) < 4096 and not re.match(r"[a-zA-Z0-9_]{2,}:|/vsi|\s*<|.*\0", path)
+
+
+def gdal_path(path: str) -> str:
+    """A file's or a URL's name as a VRT gives it: nothing that GDAL could take for another thing.
+
+    Local names become absolute, so that none looks like a driver's prefix.
+    """
+    scheme, colon, rest = path.partition("://")
+    if colon and scheme.lower() in _HANDLERS:
+        return _HANDLERS[scheme.lower()] + rest
+    if path.startswith("/vsi"):
+        return path
+    if colon and scheme.lower() == "file":
+        path = "/" + rest.lstrip("/")
+    return os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps "..")
 
 
 def gdal_environment(path: str) -> AbstractContextManager[Any]:
@@ -71,6 +113,14 @@ def gdal_environment(path: str) -> AbstractContextManager[Any]:
     return environment
 
 
+@contextmanager
+def quiet(category: type[Warning] = Warning) -> Iterator[None]:
+    """No warnings of a kind; one thread at a time, since filters belong to the whole process."""
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore", category)
+        yield
+
+
 def open_raster(path: str, **options: Any) -> Any:
     """Open a raster for reading, with a handle of its own.
 
@@ -78,6 +128,5 @@ def open_raster(path: str, **options: Any) -> Any:
     one of rasterio's for each handle. Filters of warnings belong to the whole process, hence the
     lock.
     """
-    with _LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with quiet(NotGeoreferencedWarning):
         return rasterio.open(path, sharing=False, **options)

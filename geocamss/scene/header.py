@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -164,14 +164,18 @@ def read_georeference(path: str, dataset: Any) -> Georeference:
 
 
 def read_bands(
-    path: str, dataset: Any, alpha: int | None, chosen: Mapping[str, int], tags: Mapping[str, str]
+    path: str,
+    dataset: Any,
+    hidden: Collection[int],
+    chosen: Mapping[str, int],
+    tags: Mapping[str, str],
 ) -> tuple[SceneBand, ...]:
     """The image bands, named as far as the file, or the user, tells.
 
     Args:
         path: as the user gave it; its last part may tell the sensor.
         dataset: the open raster.
-        alpha: index of the band that is none of them.
+        hidden: indices of bands that are none of them: alpha, quality layers.
         chosen: index by name, as the user gave it.
         tags: metadata that may tell the sensor.
 
@@ -184,9 +188,10 @@ def read_bands(
             raise BandError(
                 f"{path}: {name}={index} is not there; the scene has bands 1 to {dataset.count}"
             )
-    indices = [i for i in dataset.indexes if i != alpha]
+    indices = [i for i in dataset.indexes if i not in hidden]
     if not indices:
         raise SceneError(f"{path}: its only band is alpha; there is nothing to map")
+    alpha = read_alpha(dataset, chosen)
     for i in indices:
         if "complex" in dataset.dtypes[i - 1]:
             raise SceneError(

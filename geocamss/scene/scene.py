@@ -30,6 +30,7 @@ from geocamss.scene.gdal import (
     is_plain_path,
     is_remote,
     open_raster,
+    quiet,
 )
 from geocamss.scene.georeference import Georeference
 from geocamss.scene.ground import ground_distance, unit_length
@@ -42,7 +43,9 @@ from geocamss.scene.header import (
     read_georeference,
     read_tags,
 )
-from geocamss.scene.stamp import acquired, fingerprint
+from geocamss.scene.resolve import resolve
+from geocamss.scene.stack import Stack
+from geocamss.scene.stamp import acquired, fingerprint, layout_stamp
 
 __all__ = ["Scene", "SceneBand", "parse_bands"]
 
@@ -58,7 +61,7 @@ class Scene:
     """One raster to be segmented: everything but its pixels."""
 
     path: str
-    """Path, URL or whatever else GDAL opens."""
+    """What the user named: a path, a URL, a product of several files."""
 
     driver: str
     """GDAL's short name of the format."""
@@ -93,6 +96,18 @@ class Scene:
     chosen: tuple[tuple[str, int], ...] = ()
     """Band names and indices that the user gave; they win over all else."""
 
+    opens: str = field(default="", repr=False)
+    """What GDAL opens: the path, or a VRT in words where the scene has several files."""
+
+    id: str = ""
+    """The product's own name, or the file's without its ending."""
+
+    quality: tuple[int, ...] = ()
+    """Indices, from 1, of bands that are 0 where pixels are to be left out."""
+
+    notes: tuple[str, ...] = ()
+    """What was done to its numbers, for the user."""
+
     overviews: tuple[int, ...] = ()
     """Factors of the reduced copies in the file, ascending."""
 
@@ -103,36 +118,68 @@ class Scene:
     """Rational polynomial coefficients, where those tie pixels to coordinates."""
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], bands: Mapping[str, int] | None = None) -> Scene:
-        """Read what a raster says of itself.
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        bands: Mapping[str, int] | None = None,
+        card: ModelCard | None = None,
+    ) -> Scene:
+        """Read what a scene says of itself.
 
         Args:
-            path: anything that GDAL opens.
+            path: anything that GDAL opens, or a scene of several files: a Sentinel-2 or Landsat
+                product (its folder, archive or metadata file), a STAC item, a pattern such as
+                ``scene_{band}.tif``, a bundle in words.
             bands: index, from 1, by name, where the file does not tell or tells wrong.
+            card: of the model that will map it. A scene of several files takes the finest pixels
+                among the bands that the model wants, else the finest of all.
 
         Raises:
             SceneError: it cannot be opened, or is nothing that can be mapped.
             BandError: ``bands`` names an index that is not there.
         """
-        where = os.fspath(path)
-        with gdal_environment(where):
-            try:
-                dataset = open_raster(where)
-            except (*GDAL_ERRORS, OSError, ValueError, TypeError) as error:
-                raise SceneError(_why_not_opened(where, error)) from error
-            with dataset:
-                try:
-                    return cls._of(where, dataset, _checked(bands or {}))
-                except (*GDAL_ERRORS, ValueError, OverflowError) as error:
-                    raise SceneError(f"{where}: its header cannot be read: {error}") from error
+        found = resolve(os.fspath(path))
+        chosen = _checked(bands or {})
+        if isinstance(found, str):
+            return cls._opened(found, found, chosen, None)
+        stack = Stack.of(found)
+        scene = cls._opened(found.source, stack.vrt(), chosen, stack)
+        if card is None:
+            return scene
+        if found.notes:
+            said = "; ".join(found.notes)
+            warnings.warn(f"{scene.path}: {said}", GeocamssWarning, stacklevel=2)
+        wanted = _indices(scene, card)
+        if not wanted or stack.finest(wanted) == stack.finest():
+            return scene
+        return cls._opened(found.source, stack.vrt(wanted), chosen, stack)
 
     @classmethod
-    def _of(cls, path: str, dataset: Any, chosen: dict[str, int]) -> Scene:
+    def _opened(cls, path: str, opens: str, chosen: dict[str, int], stack: Stack | None) -> Scene:
+        with gdal_environment(opens):
+            try:
+                dataset = open_raster(opens)
+            except (*GDAL_ERRORS, OSError, ValueError, TypeError) as error:
+                raise SceneError(_why_not_opened(path, error)) from error
+            with dataset:
+                try:
+                    return cls._of(path, opens, dataset, chosen, stack)
+                except (*GDAL_ERRORS, ValueError, OverflowError) as error:
+                    raise SceneError(f"{path}: its header cannot be read: {error}") from error
+
+    @classmethod
+    def _of(
+        cls, path: str, opens: str, dataset: Any, chosen: dict[str, int], stack: Stack | None
+    ) -> Scene:
         check_bounds(path, dataset)
-        check_sources(path, dataset)
+        bundle = stack.bundle if stack is not None else None
+        if bundle is None:
+            check_sources(path, dataset)
         tags = read_tags(dataset)
-        alpha = read_alpha(dataset, chosen)
-        bands = read_bands(path, dataset, alpha, chosen, tags)
+        quality = () if bundle is None else bundle.quality_indices
+        alpha = None if bundle is not None else read_alpha(dataset, chosen)
+        hidden = quality if alpha is None else (alpha,)
+        bands = read_bands(path, dataset, hidden, chosen, tags)
         place = read_georeference(path, dataset)
         return cls(
             path=path,
@@ -144,10 +191,14 @@ class Scene:
             crs=place.crs,
             transform=place.transform,
             georeferencing=place.kind,
-            datetime=acquired(path, tags),
-            fingerprint=fingerprint(path, read_files(path, dataset), remote=is_remote(path)),
+            datetime=bundle.datetime if bundle is not None else acquired(path, tags),
+            fingerprint=_fingerprint(path, dataset, stack),
             chosen=tuple(chosen.items()),
-            overviews=tuple(dataset.overviews(bands[0].index)),
+            opens=opens,
+            id=bundle.id if bundle is not None else _name_of(path),
+            quality=quality,
+            notes=bundle.notes if bundle is not None else (),
+            overviews=tuple(dataset.overviews(bands[0].index)) if bundle is None else (),
             gcps=tuple(place.gcps),
             rpcs=place.rpcs,
         )
@@ -296,6 +347,29 @@ def parse_bands(text: str) -> dict[str, int]:
             raise BandError(f"band {name!r} is given twice in {text!r}")
         bands[name] = int(match[2])
     return bands
+
+
+def _indices(scene: Scene, card: ModelCard) -> tuple[int, ...]:
+    """Positions of the bands that a model wants; none if the scene lacks some."""
+    with quiet():
+        try:
+            return tuple(band.index for band in scene.select(card))
+        except BandError:
+            return ()
+
+
+def _fingerprint(path: str, dataset: Any, stack: Stack | None) -> str:
+    if stack is not None:
+        return fingerprint(stack.said, (*stack.bundle.paths, *stack.bundle.files))
+    if is_remote(path):
+        return fingerprint((layout_stamp(dataset),), (path,))
+    return fingerprint((path,), read_files(path, dataset))
+
+
+def _name_of(path: str) -> str:
+    """The last part of a path or URL, without its ending."""
+    last = re.split(r"[?#]", path)[0] if "://" in path else path
+    return Path(last).stem if is_plain_path(last) or "://" in path else ""
 
 
 def _center(band: SceneBand) -> float | None:

@@ -48,14 +48,16 @@ class Source:
             options["num_threads"] = "all_cpus"  # TIFF tiles of a window are decoded side by side
         if overview is not None:
             options["overview_level"] = overview
-        with gdal_environment(self.path):
+        self._opens = scene.opens or scene.path
+        with gdal_environment(self._opens):
             try:
-                self._dataset = open_raster(self.path, **options)
+                self._dataset = open_raster(self._opens, **options)
             except (*GDAL_ERRORS, OSError) as error:
                 raise SceneError(f"{self.path}: cannot be opened any more: {error}") from error
             self._palette = _palette(self._dataset, bands)
         self.extent = Window(0, 0, self._dataset.height, self._dataset.width)
         self._alpha = scene.alpha
+        self._quality = scene.quality
         self._beside_alpha = ColorInterp.alpha in self._dataset.colorinterp
         # Black, or white, beside other colors is a color and no gap in an 8-bit picture.
         self._is_picture = all(
@@ -80,7 +82,7 @@ class Source:
             shape = (len(self.bands), *window.shape)
             return np.zeros(shape, self.dtype), np.zeros(shape, bool)
         part = RasterWindow(there.col, there.row, there.width, there.height)
-        with gdal_environment(self.path):
+        with gdal_environment(self._opens):
             try:
                 values = self._values(part)
                 valid = self._valid(part, values)
@@ -114,6 +116,9 @@ class Source:
             finite = np.isfinite(values)
             if not finite.all():
                 masks = [f if m is None else f & m for m, f in zip(masks, finite, strict=True)]
+        for index in self._quality:
+            clear = self._dataset.read(index, window=part) > 0
+            masks = [clear if mask is None else mask & clear for mask in masks]
         if all(mask is None for mask in masks):
             return None
         full = np.ones(values.shape[1:], bool)

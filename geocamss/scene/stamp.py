@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import re
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-__all__ = ["acquired", "fingerprint"]
+from geocamss.errors import SceneError
+
+__all__ = ["acquired", "fingerprint", "layout_stamp", "parse_time", "without_signature"]
 
 _TIMEOUT = 20.0
 """Seconds that a server has to say what it holds."""
 
-_FILE_HEADERS = ("ETag", "Content-Length", "Last-Modified")
+_WAITS = (0.5, 1.0, 2.0)
+"""Seconds to wait before a server that stumbled is asked again."""
+
+_FILE_HEADERS = ("ETag", "Content-Range", "Last-Modified")
 """What a server says of a file that changes with the file."""
+
+_SIGNATURE = re.compile(
+    r"(?i)s[a-z]|sig|sk[a-z]+|x-(amz|goog|oss)-.*|expires|signature|key-pair-id|policy|token"
+    r"|awsaccesskeyid|googleaccessid|access_token"
+)
+"""Names of the parts of a URL that sign it: for Azure, Amazon, Google and others."""
 
 _DATE_TAGS = (
     "ACQUISITIONDATETIME",
@@ -37,31 +53,54 @@ _DATE_IN_NAME = re.compile(
 """The date, and maybe the time, in names such as S2A_MSIL2A_20200102T101112_N0213."""
 
 
-def fingerprint(path: str, files: Iterable[str], *, remote: bool) -> str:
-    """SHA-256, in hexadecimal, over where the files are, how large and of when.
+def fingerprint(said: Iterable[str], files: Iterable[str]) -> str:
+    """SHA-256, in hexadecimal, over what a scene is made of.
 
     Args:
-        path: as the user gave it.
-        files: all local files that GDAL reads for it, sidecars and a VRT's sources included.
-        remote: ask the server for size, time and ETag instead.
+        said: what is known of it besides, such as the name that the user gave it.
+        files: all that GDAL reads for it, sidecars and a VRT's sources included: local files by
+            size and time, those on servers by size, time and ETag.
+
+    Raises:
+        SceneError: a server does not answer.
     """
-    said = [path]
-    if remote:
-        said += _ask_server(path)
-    for name in sorted(files):
-        try:
-            stat = Path(name).stat()
-        except OSError:
-            continue
-        said.append(f"{Path(name).resolve()} {stat.st_size} {stat.st_mtime_ns}")
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+    names = sorted(set(files))
+    with ThreadPoolExecutor(8, "geocamss-stamps") as pool:
+        stamps = list(pool.map(_stamp, names))
+    lines = [*map(without_signature, said), *stamps]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def layout_stamp(dataset: Any) -> str:
+    """Where the pixels lie in a TIFF file: it tells apart versions where a server tells nothing."""
+    if dataset.driver not in ("GTiff", "COG"):
+        return ""
+    rows, cols = dataset.block_shapes[0]
+    last = (-(-dataset.width // cols) - 1, -(-dataset.height // rows) - 1)
+    said = []
+    for x, y in {(0, 0), (last[0] // 2, last[1] // 2), last}:
+        for kind in ("OFFSET", "SIZE"):
+            item = f"BLOCK_{kind}_{x}_{y}"
+            said.append(f"{item}={dataset.get_tag_item(item, 'TIFF', bidx=1)}")
+    return " ".join(sorted(said))
+
+
+def without_signature(url: str) -> str:
+    """A URL without what lets its bearer in, which changes from hour to hour."""
+    if "://" not in url or "?" not in url:
+        return url
+    parts = urllib.parse.urlsplit(url)
+    kept = [
+        part for part in parts.query.split("&") if not _SIGNATURE.fullmatch(part.partition("=")[0])
+    ]
+    return urllib.parse.urlunsplit(parts._replace(query="&".join(kept)))
 
 
 def acquired(path: str, tags: Mapping[str, str]) -> datetime | None:
     """When a scene was acquired, UTC, by its metadata, else by its file name; None if unknown."""
     upper = {key.upper(): value for key, value in tags.items()}
     for key in _DATE_TAGS:
-        if key in upper and (found := _parse(upper[key])):
+        if key in upper and (found := parse_time(upper[key])):
             return found
     match = _DATE_IN_NAME.search(Path(path).stem)
     if not match:
@@ -73,20 +112,52 @@ def acquired(path: str, tags: Mapping[str, str]) -> datetime | None:
         return None
 
 
-def _parse(text: str) -> datetime | None:
+def parse_time(text: str) -> datetime | None:
+    """A moment in ISO 8601, UTC unless it says otherwise; None for other text."""
     try:
         found = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-def _ask_server(url: str) -> list[str]:
-    if not url.lower().startswith(("http://", "https://")):
-        return []
-    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 (http only, see above)
+def _stamp(name: str) -> str:
+    """What changes when a file does."""
+    url = re.sub(r"^/vsicurl(_streaming)?/", "", name)
+    if re.match(r"https?://", url, re.IGNORECASE):
+        return f"{without_signature(url)} {_ask_server(url)}"
+    packed = re.match(r"/vsi(?:zip|tar)/\{([^}]*)\}", name)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
-            return [answer.headers.get(key) or "" for key in _FILE_HEADERS]
-    except (urllib.error.URLError, OSError, ValueError):
-        return []
+        stat = Path(packed[1] if packed else name).stat()
+    except (OSError, ValueError):
+        return name
+    where = name if packed else str(Path(name).resolve())
+    return f"{where} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def _ask_server(url: str) -> str:
+    """Size, time and ETag of a file, as its server tells them; nothing where it does not.
+
+    One byte is asked for, and not the headers alone: signatures are for reading.
+
+    Raises:
+        SceneError: it does not answer, or is out of order.
+    """
+    request = urllib.request.Request(  # noqa: S310 (http only, see above)
+        url, headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"}
+    )
+    for wait in (*_WAITS, None):
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
+                return " ".join(answer.headers.get(key) or "" for key in _FILE_HEADERS)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code < 500 and error.code != 429:
+                return ""
+            problem: Exception = error
+        except (urllib.error.URLError, OSError, ValueError, http.client.HTTPException) as error:
+            problem = error
+        if wait is None:
+            raise SceneError(f"{url}: its server does not answer: {problem}") from problem
+        time.sleep(wait)
+    return ""

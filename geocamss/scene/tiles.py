@@ -160,6 +160,12 @@ class Layout:
         """The chip of a tile, in pixels of the grid; may reach beyond it."""
         return self.lattice.chip_window(tile).shifted(-self.origin[0], -self.origin[1])
 
+    def strip(self, block: Block, row: int) -> Window:
+        """All pixels under the chips of one row of a block's tiles; may reach beyond the grid."""
+        first = self.chip_window(Tile(row, block.cols.start))
+        last = self.chip_window(Tile(row, block.cols.stop - 1))
+        return Window.between(first.row, first.col, last.stop_row, last.stop_col)
+
     def reach(self, block: Block) -> Window:
         """All pixels of the grid that the block's chips touch."""
         rows = self._reach(block.rows, 0)

@@ -69,7 +69,7 @@ def test_urls_are_scenes():
     [
         ("gone.tif", "gone.tif: no such file"),
         ("*.xyz", "no file matches"),
-        ("empty", "holds no raster"),
+        ("empty", "holds neither a raster"),
         ("empty.txt", "the list is empty"),
         ("bad.txt", r"bad.txt, line 2: .*gone.tif: no such file"),
         ("nest.txt", "a list within a list"),
