@@ -6,7 +6,7 @@ inputs, which classes come out, how large a chip is, and where the weights came 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -21,13 +21,19 @@ from pydantic import (
 
 from geocamss.classes import ClassScheme
 
-__all__ = ["BandSpec", "ModelCard", "TrainingSource"]
+__all__ = ["SAMPLERS", "BandSpec", "ModelCard", "Sampler", "TrainingSource"]
 
 MAX_CHIP = 8192
 """No chip is wider, in pixels: a card cannot ask for unbounded memory."""
 
 MAX_BANDS = 1024
 """No model wants more bands."""
+
+Sampler = Literal["euler", "heun", "ddim", "dpm++", "ddpm", "one-step"]
+"""Algorithms that draw latents."""
+
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+"""Their names."""
 
 Scheme = Annotated[
     ClassScheme,
@@ -113,6 +119,15 @@ class ModelCard(BaseModel):
 
     steps: int = Field(default=1, ge=1, le=1000)
     """Sampler steps that make the map; 1 is the one-step prediction of the mean."""
+
+    sampler: Sampler = "euler"
+    """The algorithm that makes the map."""
+
+    rounds: int = Field(default=1, ge=1, le=8)
+    """Passes over the mask tokens that make the map."""
+
+    guidance: float = Field(default=1.0, ge=0, le=20)
+    """How far the map goes from what is likely without the image to what is likely with it."""
 
     temperature: float = Field(default=1.0, gt=0)
     """Divides the logits, so that confidence is calibrated."""

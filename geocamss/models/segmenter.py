@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from geocamss.modelcard import ModelCard
+from geocamss.modelcard import SAMPLERS, ModelCard, Sampler
 
 __all__ = ["Sampling", "Segmenter"]
 
@@ -26,6 +26,17 @@ class Sampling:
     seed: int = 0
     """Chooses the noise, with each token's position."""
 
+    sampler: Sampler | None = None
+    """The algorithm; None takes the card's."""
+
+    rounds: int | None = None
+    """Passes over the mask tokens, 1 to 8, each of which sees what the earlier ones drew; None
+    takes the card's."""
+
+    guidance: float | None = None
+    """How far to go from what is likely without the image to what is likely with it, and past it:
+    1 is what the image says; None takes the card's."""
+
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= 1000:
             raise ValueError(f"steps must be 1 to 1000, got {self.steps}")
@@ -33,6 +44,12 @@ class Sampling:
             raise ValueError(f"samples must be 1 to 1000, got {self.samples}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be 0 to 2**63 - 1, got {self.seed}")
+        if self.sampler is not None and self.sampler not in SAMPLERS:
+            raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {self.sampler!r}")
+        if self.rounds is not None and not 1 <= self.rounds <= 8:
+            raise ValueError(f"rounds must be 1 to 8, got {self.rounds}")
+        if self.guidance is not None and not 0 <= self.guidance <= 20:
+            raise ValueError(f"guidance must be 0 to 20, got {self.guidance}")
 
 
 @runtime_checkable

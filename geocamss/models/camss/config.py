@@ -2,61 +2,116 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+import math
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from geocamss.errors import ModelError
+from geocamss.models.camss.sizes import SIZES
 
 __all__ = ["STRIDE", "CamssConfig"]
 
 STRIDE = 8
-"""Pixels a token, in both directions."""
+"""Pixels a token, in both directions, unless a configuration says otherwise."""
 
 Width = Annotated[int, Field(ge=1, le=2048)]
 Depth = Annotated[int, Field(ge=0, le=64)]
 
 
 class CamssConfig(BaseModel):
-    """Sizes of the parts. The bounds keep a hostile card from asking for unbounded memory."""
+    """Sizes of the parts. The bounds keep a hostile card from asking for unbounded memory.
+
+    ``size: small`` stands for the fields of that name in ``sizes.SIZES``; fields beside it come
+    first. The name alone will do as well.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pyramid: tuple[Width, Width, Width] = (32, 64, 128)
-    """Channels of the image encoder at strides 2, 4 and 8."""
+    stride: Literal[8, 16] = STRIDE
+    """Pixels a token, in both directions."""
 
-    blocks: tuple[Depth, Depth, Depth] = (1, 2, 3)
-    """Residual blocks of the image encoder at strides 2, 4 and 8."""
+    pyramid: tuple[Width, ...] = (32, 64, 128)
+    """Channels of the image encoder at strides 2, 4 and 8, and 16 if there is one."""
+
+    blocks: tuple[Depth, ...] = (1, 2, 3)
+    """Residual blocks of the image encoder at these strides."""
 
     latent: Width = 16
     """Channels of a mask latent."""
+
+    tokens: Literal["lattice", "sequence"] = "lattice"
+    """How image and mask tokens stand: ``lattice`` puts both of a place into one token,
+    ``sequence`` puts the mask's after the image's, through an encoder and a decoder."""
 
     width: Width = 128
     """Channels of a token in the transformer."""
 
     layers: Depth = 4
-    """Blocks of the transformer."""
+    """Blocks of the transformer; for a sequence, of its encoder and of its decoder each."""
 
     heads: int = Field(default=2, ge=1, le=64)
     """Attention heads; the channels of each must be a multiple of four."""
 
     pool: int = Field(default=2, ge=1, le=16)
-    """Attention's keys and values stand for this many tokens squared."""
+    """Attention's keys and values stand for this many tokens squared; 1 for a sequence."""
+
+    head: Literal["flow", "ddpm"] = "flow"
+    """What draws latents: ``flow`` matches a rectified flow and predicts the latent, ``ddpm`` is
+    the paper's diffusion, which predicts noise and variance."""
 
     head_width: Width = 128
-    """Channels inside the flow-matching head."""
+    """Channels inside the head."""
 
     head_layers: Depth = 2
-    """Blocks of the flow-matching head."""
+    """Blocks of the head."""
 
-    tokenizer: tuple[Width, Width] = (64, 96)
-    """Channels of the mask encoder at strides 4 and 8."""
+    one_step: bool = False
+    """Whether there is a second head, of the same size, that draws samples in one step."""
 
-    decoder: tuple[Width, Width, Width] = (32, 64, 96)
-    """Channels of the decoder at strides 2, 4 and 8."""
+    code: Literal["kl", "vq"] = "kl"
+    """What a mask latent is: ``kl`` a continuous one, ``vq`` one of a codebook."""
+
+    codes: int = Field(default=512, ge=2, le=65_536)
+    """Entries of the codebook, if there is one."""
+
+    tokenizer: tuple[Width, ...] = (64, 96)
+    """Channels of the mask encoder at strides 4 and 8, and 16 if there is one."""
+
+    decoder: tuple[Width, ...] = (32, 64, 96)
+    """Channels of the decoder at strides 2, 4 and 8, and 16 if there is one."""
 
     guided: bool = True
-    """Whether the decoder also sees the image encoder's features at strides 2 and 4."""
+    """Whether the decoder also sees the image encoder's features at the finer strides."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_size(cls, value: Any) -> Any:
+        given = {"size": value} if isinstance(value, str) else value
+        if not isinstance(given, dict) or "size" not in given:
+            return value
+        size = given["size"]
+        if not isinstance(size, str) or size not in SIZES:
+            raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
+        return {**SIZES[size], **{name: item for name, item in given.items() if name != "size"}}
+
+    @model_validator(mode="after")
+    def _one_width_a_stride(self) -> Self:
+        levels = round(math.log2(self.stride))
+        for name, count in (
+            ("pyramid", levels),
+            ("blocks", levels),
+            ("tokenizer", levels - 1),
+            ("decoder", levels),
+        ):
+            got = len(getattr(self, name))
+            if got != count:
+                raise ValueError(
+                    f"{name} must have {count} entries at stride {self.stride}, got {got}"
+                )
+        if self.tokens == "sequence" and self.pool != 1:
+            raise ValueError(f"pool must be 1 where tokens are a sequence, got {self.pool}")
+        return self
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

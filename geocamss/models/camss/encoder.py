@@ -1,6 +1,8 @@
-"""The image encoder: chips of any number of bands to features at strides 2, 4 and 8."""
+"""The image encoder: chips of any number of bands to features at strides 2, 4, 8 and so on."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,22 +19,30 @@ class ImageEncoder(nn.Module):
     ground. Dense, not depthwise: depthwise convolutions in bf16 are slow on CPUs.
     """
 
-    def __init__(
-        self, bands: int, channels: tuple[int, int, int], blocks: tuple[int, int, int]
-    ) -> None:
-        super().__init__()
-        at_2, at_4, at_8 = channels
-        # Pixels fold into channels: stride 2 loses nothing, and no convolution runs at stride 1.
-        self.stem = nn.Sequential(nn.PixelUnshuffle(2), ConvNorm((bands + 1) * 4, at_2))
-        self.stage_2 = nn.Sequential(*(Residual(at_2) for _ in range(blocks[0])))
-        self.stage_4 = nn.Sequential(
-            ConvNorm(at_2, at_4, stride=2), *(Residual(at_4) for _ in range(blocks[1]))
-        )
-        self.stage_8 = nn.Sequential(
-            ConvNorm(at_4, at_8, stride=2), *(Residual(at_8) for _ in range(blocks[2]))
-        )
+    def __init__(self, bands: int, channels: Sequence[int], blocks: Sequence[int]) -> None:
+        """Build it.
 
-    def forward(self, chips: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        Args:
+            bands: Channels of a chip.
+            channels: Of the features at strides 2, 4, 8 and so on.
+            blocks: Residual blocks at these strides.
+        """
+        super().__init__()
+        self.strides = tuple(2 << level for level in range(len(channels)))
+        # Pixels fold into channels: stride 2 loses nothing, and no convolution runs at stride 1.
+        self.stem = nn.Sequential(nn.PixelUnshuffle(2), ConvNorm((bands + 1) * 4, channels[0]))
+        self.stage_2 = nn.Sequential(*(Residual(channels[0]) for _ in range(blocks[0])))
+        for level, stride in enumerate(self.strides[1:], start=1):
+            enter = ConvNorm(channels[level - 1], channels[level], stride=2)
+            rest = (Residual(channels[level]) for _ in range(blocks[level]))
+            self.add_module(f"stage_{stride}", nn.Sequential(enter, *rest))
+
+    @property
+    def stride(self) -> int:
+        """Pixels a token, in both directions."""
+        return self.strides[-1]
+
+    def forward(self, chips: Tensor, valid: Tensor) -> tuple[Tensor, ...]:
         """Encode chips.
 
         Args:
@@ -40,11 +50,12 @@ class ImageEncoder(nn.Module):
             valid: (B, H, W) bool, True = usable.
 
         Returns:
-            Features at strides 2, 4 and 8, each (B, channels, H / stride, W / stride).
+            Features at strides 2, 4, 8 and so on, each (B, channels, H / stride, W / stride).
         """
         x = torch.cat([chips, valid[:, None].to(chips.dtype)], dim=1)  # (B, C+1, H, W)
-        x = x.contiguous(memory_format=torch.channels_last)
-        fine = self.stage_2(self.stem(x))  # (B, at_2, H/2, W/2)
-        middle = self.stage_4(fine)  # (B, at_4, H/4, W/4)
-        coarse = self.stage_8(middle)  # (B, at_8, H/8, W/8)
-        return fine, middle, coarse
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))  # (B, channels[0], H/2, W/2)
+        found = []
+        for stride in self.strides:
+            x = self.get_submodule(f"stage_{stride}")(x)  # (B, channels, H/stride, W/stride)
+            found.append(x)
+        return tuple(found)

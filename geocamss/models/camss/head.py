@@ -1,20 +1,26 @@
-"""The flow-matching head: one small denoiser, run on each mask token by itself.
+"""Heads: small denoisers, run on each mask token by itself.
 
-It predicts the data (the clean latent), not the velocity: at t = 0 that is the mean of what the
-latent can be, which is what a map wants, and errors stay bounded as t approaches 1.
+``Head`` is what the samplers and the training ask of any of them. ``FlowHead``, the default,
+predicts the data (the clean latent), not the velocity: at t = 0 that is the mean of what the latent
+can be, which is what a map wants, and errors stay bounded as t approaches 1.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-__all__ = ["FlowHead", "flow_loss", "logit_normal"]
+from geocamss.models.camss.layers import ModulatedLayer, waves
+from geocamss.models.camss.schedule import Level
+
+__all__ = ["FlowHead", "Head", "flow_loss", "logit_normal", "standard_normal"]
 
 _FREQUENCIES = 32
+_SPAN = 1000.0
 
 
 def logit_normal(normal: Tensor) -> Tensor:
@@ -29,6 +35,11 @@ def logit_normal(normal: Tensor) -> Tensor:
     return torch.sigmoid(normal)
 
 
+def standard_normal(like: Tensor, generator: Generator) -> Tensor:
+    """Standard normal numbers from a generator on the CPU, shaped and placed as ``like``."""
+    return torch.randn(like.shape, generator=generator).to(like.device)
+
+
 def flow_loss(predicted: Tensor, data: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean squared error of the predicted latents, a scalar.
 
@@ -41,26 +52,56 @@ def flow_loss(predicted: Tensor, data: Tensor, weight: Tensor) -> Tensor:
     return (error * weight).sum() / weight.sum().clamp(min=1.0)
 
 
-class _Layer(nn.Module):
-    """A perceptron whose scale, shift and gate depend on the condition (AdaLN-Zero, DiT, 2023)."""
+class Head(nn.Module, ABC):
+    """Draws latents, given conditions of the transformer; token by token."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.modulate = nn.Linear(width, 3 * width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(approximate="tanh"), nn.Linear(2 * width, width)
-        )
-        nn.init.zeros_(self.modulate.weight)
-        nn.init.zeros_(self.modulate.bias)
+    latent: int
+    """Channels of a latent."""
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        scale, shift, gate = self.modulate(condition).chunk(3, dim=-1)  # 3 x (..., width)
-        result: Tensor = x + gate * self.mlp(self.norm(x) * (1 + scale) + shift)
-        return result
+    predicts_mean: bool
+    """Whether the prediction from noise alone is the mean of the data: then it makes a map."""
+
+    @abstractmethod
+    def clean(self, noisy: Tensor, level: Level, condition: Tensor) -> Tensor:
+        """Predict the data, whatever schedule the level is from.
+
+        Args:
+            noisy: (..., latent) float32, alpha * data + sigma * noise.
+            level: The noise level, not that of clean data.
+            condition: (..., condition) from the transformer.
+
+        Returns:
+            (..., latent) float32.
+        """
+
+    @abstractmethod
+    def posterior(
+        self, noisy: Tensor, level: Level, condition: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Predict the data, and the variance of an ancestral step; see ``sampler.Posterior``.
+
+        Args:
+            noisy: (..., latent) float32.
+            level: The noise level, not that of clean data.
+            condition: (..., condition) from the transformer.
+
+        Returns:
+            (..., latent) float32, and the same shape in 0 to 1 or None.
+        """
+
+    @abstractmethod
+    def loss(self, data: Tensor, condition: Tensor, weight: Tensor, generator: Generator) -> Tensor:
+        """The head's own loss at random noise levels, a scalar.
+
+        Args:
+            data: (B, h, w, latent), what should be drawn.
+            condition: (B, h, w, condition) from the transformer.
+            weight: (B, h, w), 0 where a token has no labeled pixel or was known.
+            generator: Of the levels and the noise, on the CPU.
+        """
 
 
-class FlowHead(nn.Module):
+class FlowHead(Head):
     """Noisy latents, their time and their condition to clean latents.
 
     The noisy latent is scaled by t / sqrt(t^2 + (1 - t)^2) on its way in. Given t this loses
@@ -68,14 +109,17 @@ class FlowHead(nn.Module):
     does not depend on the noise.
     """
 
+    predicts_mean = True
+
     def __init__(self, latent: int, condition: int, width: int, layers: int) -> None:
         super().__init__()
+        self.latent = latent
         self.latent_in = nn.Linear(latent, width)
         self.condition_in = nn.Linear(condition, width)
         self.time_in = nn.Sequential(
             nn.Linear(2 * _FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width)
         )
-        self.layers = nn.ModuleList(_Layer(width) for _ in range(layers))
+        self.layers = nn.ModuleList(ModulatedLayer(width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, latent)
         nn.init.zeros_(self.out.weight)
@@ -85,27 +129,42 @@ class FlowHead(nn.Module):
         """Predict clean latents.
 
         Args:
-            noisy: (B, h, w, latent).
+            noisy: (B, h, w, latent), or (N, latent) with a scalar ``t``.
             t: (B,) or (B, h, w) or a scalar, 0 (noise) to 1 (data).
-            condition: (B, h, w, condition) from the transformer.
+            condition: (B, h, w, condition) from the transformer, or (N, condition).
 
         Returns:
-            (B, h, w, latent).
+            (B, h, w, latent), or (N, latent).
         """
         t = t.float().reshape(t.shape + (1,) * (4 - t.ndim)) if t.ndim else t.float()
         gain = t / torch.sqrt(t.square() + (1 - t).square())
         dtype = condition.dtype
         x = self.latent_in((noisy.float() * gain).to(dtype)) + self.condition_in(condition)
-        waves = self._waves(t.reshape(-1) if t.ndim == 0 else t[..., 0]).to(dtype)
-        given = functional.silu(self.time_in(waves) + self.condition_in(condition))
+        times = waves(t.reshape(-1) if t.ndim == 0 else t[..., 0], _FREQUENCIES, _SPAN).to(dtype)
+        given = functional.silu(self.time_in(times) + self.condition_in(condition))
         for layer in self.layers:
             x = layer(x, given)  # (B, h, w, width)
         result: Tensor = self.out(self.norm(x))  # (B, h, w, latent)
         return result
 
-    @staticmethod
-    def _waves(t: Tensor) -> Tensor:
-        """Sines and cosines of the time at growing frequencies, (..., 2 * _FREQUENCIES)."""
-        steps = torch.arange(_FREQUENCIES, device=t.device, dtype=torch.float32)
-        angles = t[..., None] * torch.exp(steps / _FREQUENCIES * math.log(1000.0))
-        return torch.cat([angles.cos(), angles.sin()], dim=-1)
+    def clean(self, noisy: Tensor, level: Level, condition: Tensor) -> Tensor:
+        """Predict the data; see ``Head``."""
+        total = level.alpha + level.sigma
+        if not math.isclose(total, 1.0, rel_tol=1e-12):
+            noisy = noisy / total  # on the straight path, the level of the same ratio
+        time = torch.full((), level.alpha / total, device=condition.device)
+        result: Tensor = self(noisy, time, condition)
+        return result.float()
+
+    def posterior(
+        self, noisy: Tensor, level: Level, condition: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Predict the data; see ``Head``. This head knows no variances."""
+        return self.clean(noisy, level, condition), None
+
+    def loss(self, data: Tensor, condition: Tensor, weight: Tensor, generator: Generator) -> Tensor:
+        """Flow matching at one time a chip; see ``Head``."""
+        time = logit_normal(torch.randn(len(data), generator=generator)).to(data.device)
+        at = time[:, None, None, None]
+        noisy = data * at + standard_normal(data, generator) * (1 - at)
+        return flow_loss(self(noisy, time, condition), data, weight)

@@ -6,11 +6,13 @@ its surroundings, and overlapping chips must agree.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["ConvNorm", "Residual", "fold_norms"]
+__all__ = ["ConvNorm", "ModulatedLayer", "Residual", "fold_norms", "waves"]
 
 
 class ConvNorm(nn.Module):
@@ -47,8 +49,44 @@ class Residual(nn.Module):
         return torch.relu(x + self.second(self.first(x)))
 
 
+class ModulatedLayer(nn.Module):
+    """A perceptron whose scale, shift and gate depend on the condition (AdaLN-Zero, DiT, 2023)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulate = nn.Linear(width, 3 * width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(approximate="tanh"), nn.Linear(2 * width, width)
+        )
+        nn.init.zeros_(self.modulate.weight)
+        nn.init.zeros_(self.modulate.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Both (..., width), to the same shape."""
+        scale, shift, gate = self.modulate(condition).chunk(3, dim=-1)  # 3 x (..., width)
+        result: Tensor = x + gate * self.mlp(self.norm(x) * (1 + scale) + shift)
+        return result
+
+
 def fold_norms(network: nn.Module) -> None:
     """Fold every batch normalization of a network in eval mode, in place."""
     for module in network.modules():
         if isinstance(module, ConvNorm):
             module.fold()
+
+
+def waves(time: Tensor, count: int, span: float) -> Tensor:
+    """Cosines and sines of a time at growing frequencies (Vaswani et al., 2017).
+
+    Args:
+        time: (...) float32.
+        count: Frequencies.
+        span: They run from 1 up to nearly this; below 1 they fall.
+
+    Returns:
+        (..., 2 * count) float32.
+    """
+    steps = torch.arange(count, device=time.device, dtype=torch.float32)
+    angles = time[..., None] * torch.exp(steps / count * math.log(span))
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)

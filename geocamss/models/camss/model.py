@@ -10,11 +10,11 @@ from torch import Tensor
 
 from geocamss.errors import ModelError
 from geocamss.modelcard import ModelCard
-from geocamss.models.camss.config import STRIDE
+from geocamss.models.camss.draw import Draw, draw
 from geocamss.models.camss.layers import fold_norms
 from geocamss.models.camss.network import CamssNetwork, tokens_seen
 from geocamss.models.camss.noise import gaussian
-from geocamss.models.camss.sampler import euler
+from geocamss.models.camss.rounds import turns
 from geocamss.models.fingerprint import fingerprint
 from geocamss.models.precision import fast_dtype
 from geocamss.models.segmenter import Sampling
@@ -52,6 +52,10 @@ class CamssSegmenter:
         fast = copy.deepcopy(self._network)
         fold_norms(fast)
         self._fast = fast.to(self._device, self._dtype).to(memory_format=torch.channels_last)
+        if not fast.head.predicts_mean:
+            # It predicts noise, which is divided by a small number to give the data: bfloat16's
+            # rounding would grow a thousandfold.
+            self._fast.head.float().load_state_dict(self._network.head.state_dict())
 
     @property
     def card(self) -> ModelCard:
@@ -81,9 +85,11 @@ class CamssSegmenter:
         cores busy.
 
         Raises:
-            ModelError: the chips' bands or size are not what the card says.
+            ModelError: the chips' bands or size are not what the card says, or the network has no
+                part that the sampling needs.
         """
         self._check(chips, valid)
+        Draw.of(sampling, self._card).check(self._fast, f"model {self._card.name!r}")
         group = 1 if self._device.type == "cpu" else len(chips)
         with torch.inference_mode():
             parts = [slice(first, first + group) for first in range(0, len(chips), group)]
@@ -99,9 +105,10 @@ class CamssSegmenter:
                 f"model {self._card.name!r} wants chips of {bands} bands "
                 f"({', '.join(self._card.band_names)}), got {channels}"
             )
-        if height % STRIDE or width % STRIDE:
+        stride = self._network.stride
+        if height % stride or width % stride:
             raise ModelError(
-                f"model {self._card.name!r} wants chips of a multiple of {STRIDE} pixels, "
+                f"model {self._card.name!r} wants chips of a multiple of {stride} pixels, "
                 f"got {height} x {width}"
             )
         if valid.shape != (len(chips), height, width):
@@ -110,31 +117,23 @@ class CamssSegmenter:
             )
 
     def _segment(self, chips: Tensor, valid: Tensor, corners: Tensor, sampling: Sampling) -> Tensor:
-        steps = sampling.steps or self._card.steps
-        # One step does not depend on the noise, so that all its samples are the same.
-        samples = 1 if steps == 1 else sampling.samples
+        how = Draw.of(sampling, self._card)
+        samples = 1 if how.is_certain(self._fast) else sampling.samples
         chips = chips.masked_fill(~valid[:, None], 0).to(self._dtype)  # (B, C, H, W)
-        seen = tokens_seen(valid, STRIDE)  # (B, h, w)
-        fine, middle, coarse = self._fast.encoder(chips, valid)
-        condition = self._fast.transformer(
-            coarse, seen=None if bool(seen.all()) else seen
-        )  # (B, h, w, width)
+        seen = tokens_seen(valid, self._fast.stride)  # (B, h, w)
+        *guide, coarse = self._fast.encoder(chips, valid)
+        tokens = (corners // self._fast.stride).to(self._device)
+        size = (seen.shape[1], seen.shape[2], self._fast.head.latent)
+        order = turns(tokens, *size[:2])
         total = chips.new_zeros((), dtype=torch.float32)
         for sample in range(samples):
-            noise = self._noise(corners, seen, sampling.seed, sample)
-            latents = euler(partial(self._denoise, condition), noise, steps)  # (B, h, w, latent)
-            planes = latents.permute(0, 3, 1, 2).to(self._dtype)  # (B, latent, h, w)
-            logits = self._fast.decoder(planes, (fine, middle))  # (B, K, H, W)
+            noise = partial(_noise, tokens, size, sampling.seed, sample)
+            latents = draw(self._fast, coarse, seen, how, noise=noise, turns=order)
+            logits = self._fast.decode(latents, guide)  # (B, K, H, W)
             total = total + torch.softmax(logits.float() / self._card.temperature, dim=1)
         return total / samples  # (B, K, H, W)
 
-    def _noise(self, corners: Tensor, seen: Tensor, seed: int, sample: int) -> Tensor:
-        height, width = seen.shape[1:]
-        tokens = (corners // STRIDE).to(self._device)
-        channels = self._fast.head.out.out_features
-        return gaussian(tokens, height, width, channels, seed=seed, sample=sample)
 
-    def _denoise(self, condition: Tensor, noisy: Tensor, t: float) -> Tensor:
-        time = torch.full((), t, device=condition.device)
-        result: Tensor = self._fast.head(noisy, time, condition)
-        return result.float()
+def _noise(tokens: Tensor, size: tuple[int, int, int], seed: int, sample: int, step: int) -> Tensor:
+    """Noise of a batch of token grids, (B, h, w, latent), where ``size`` is (h, w, latent)."""
+    return gaussian(tokens, *size, seed=seed, sample=sample, step=step)

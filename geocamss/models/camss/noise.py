@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["gaussian"]
+__all__ = ["gaussian", "uniform"]
 
 # Odd constants of the SplitMix64 generator (Steele, Lea and Flood, 2014), as signed integers.
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
@@ -20,6 +20,9 @@ _MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
 _MIX_2 = 0x94D049BB133111EB - (1 << 64)
 
 _HALF_WORD = 1 << 32
+
+_ORDER = 0x5EED
+"""Where the hash of ``uniform`` begins; that of ``gaussian`` begins with a seed, and mixes more."""
 
 
 def gaussian(
@@ -48,16 +51,36 @@ def gaussian(
         global row and column, its channel, seed, sample and step, and on nothing else.
     """
     device = corners.device
-    corners = corners.to(torch.int64)
-    rows = corners[:, 0, None] + torch.arange(height, device=device)
-    cols = corners[:, 1, None] + torch.arange(width, device=device)
     state = torch.full((1,), seed, dtype=torch.int64, device=device)
     state = _absorb(_mix(state + _GOLDEN), torch.full_like(state, sample))
     state = _absorb(state, torch.full_like(state, step))
-    state = _absorb(state, rows[:, :, None, None])
-    state = _absorb(state, cols[:, None, :, None])
+    state = _absorb_positions(state, corners, height, width)[..., None]
     state = _absorb(state, torch.arange(channels, device=device))
     return _box_muller(state)
+
+
+def uniform(corners: Tensor, height: int, width: int) -> Tensor:
+    """One number for each token of a batch of grids, whatever the seed.
+
+    Args:
+        corners: (B, 2) int64, row and column of each grid's first token in the global lattice.
+        height: Tokens down.
+        width: Tokens across.
+
+    Returns:
+        (B, height, width) float64, evenly spread over [0, 1), on the device of ``corners``.
+    """
+    state = torch.full((1,), _ORDER, dtype=torch.int64, device=corners.device)
+    word = _absorb_positions(_mix(_mix(state)), corners, height, width)
+    return _shift(word, 11).double() / (1 << 53)
+
+
+def _absorb_positions(state: Tensor, corners: Tensor, height: int, width: int) -> Tensor:
+    """Stir in the global rows and columns of a batch of grids; (1,) to (B, height, width)."""
+    corners = corners.to(torch.int64)
+    rows = corners[:, 0, None] + torch.arange(height, device=corners.device)
+    cols = corners[:, 1, None] + torch.arange(width, device=corners.device)
+    return _absorb(_absorb(state, rows[:, :, None]), cols[:, None, :])
 
 
 def _absorb(state: Tensor, value: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Transformer", "rotary"]
+__all__ = ["Block", "Layout", "Transformer", "rotary"]
 
 _ROTARY_BASE = 100.0
 """Longest wavelength of the rotary positions is 2 pi times this, in tokens."""
@@ -55,7 +55,7 @@ def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """Where the tokens of a batch lie; the same for all blocks."""
 
     shape: tuple[int, int]
@@ -82,7 +82,7 @@ def _pool(planes: Tensor, size: int) -> Tensor:
     return functional.avg_pool2d(planes, size, ceil_mode=True, count_include_pad=False)
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Attention and a two-layer perceptron, each around a shortcut and after a normalization.
 
     Keys and values are pooled (Wang et al., "Pyramid Vision Transformer", 2021): each token sees
@@ -101,12 +101,13 @@ class _Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x: Tensor, layout: _Layout) -> Tensor:
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+        """(B, N, width) to the same shape."""
         x = x + self._attend(self.norm_1(x), layout)  # (B, N, width)
         result: Tensor = x + self.mlp(self.norm_2(x))  # (B, N, width)
         return result
 
-    def _attend(self, x: Tensor, layout: _Layout) -> Tensor:
+    def _attend(self, x: Tensor, layout: Layout) -> Tensor:
         key, value = self.key_value(layout.pooled(x)).chunk(2, dim=-1)  # 2 x (B, M, width)
         for_query, for_key = layout.turns
         query = _turn(self._split(self.query(x)), *for_query)  # (B, heads, N, d)
@@ -134,7 +135,7 @@ class Transformer(nn.Module):
         self.mask_in = nn.Linear(latent, width)
         self.unknown = nn.Parameter(torch.zeros(width))
         self.null_image = nn.Parameter(torch.zeros(width))
-        self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head_channels = width // heads
 
@@ -171,7 +172,7 @@ class Transformer(nn.Module):
         result: Tensor = self.norm(x).view(image.shape)  # (B, h, w, width)
         return result
 
-    def _layout(self, shape: tuple[int, int], seen: Tensor | None, x: Tensor) -> _Layout:
+    def _layout(self, shape: tuple[int, int], seen: Tensor | None, x: Tensor) -> Layout:
         def turns(height: int, width: int, spacing: int) -> tuple[Tensor, Tensor]:
             angles = rotary(height, width, self.head_channels, x.device, spacing)
             return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
@@ -183,7 +184,7 @@ class Transformer(nn.Module):
             allowed = some.flatten(2)[:, :, None]  # (B, 1, 1, M)
         down, across = (-(-size // self.pool) for size in shape)
         both = (turns(*shape, 1), turns(down, across, self.pool))
-        return _Layout(shape, self.pool, both, allowed)
+        return Layout(shape, self.pool, both, allowed)
 
     def _mask_tokens(self, image: Tensor, latents: Tensor | None, known: Tensor | None) -> Tensor:
         unknown = self.unknown.to(image.dtype)
