@@ -196,5 +196,35 @@ def test_a_run_can_start_from_a_model_of_the_same_shape(tmp_path, data):
 def test_a_model_of_another_shape_is_no_start(tmp_path, data):
     path = recipe_file(tmp_path)
     shipped = registry.path(registry.DEFAULT)
-    with pytest.raises(RecipeError, match="its sizes are not the recipe's"):
+    with pytest.raises(RecipeError, match=r"encoder\.\S+ does not have the size"):
         train(recipe_of(path), path, tmp_path / "x.safetensors", data=data, start_from=shipped)
+
+
+def test_a_run_can_start_from_a_model_of_other_bands_and_classes(tmp_path, data):
+    path = recipe_file(tmp_path, max_steps=2)
+    first = train(recipe_of(path), path, tmp_path / "first.safetensors", data=data)
+    content = yaml.safe_load(path.read_text())
+    content["card"]["classes"].append("sky")
+    path.write_text(yaml.safe_dump(content))
+    train(recipe_of(path), path, tmp_path / "b.safetensors", data=data, start_from=first.path)
+    assert checkpoint.read_card(tmp_path / "b.safetensors").classes.names[-1] == "sky"
+
+
+def test_training_ends_when_it_gets_no_better(tmp_path, data):
+    # Nothing is learned, so that no validation is better than the first.
+    path = recipe_file(tmp_path, max_steps=1000, epoch=2, learning_rate=1e-12, patience=2)
+    result = train(recipe_of(path), path, tmp_path / "x.safetensors", data=data)
+    assert result.steps == 6
+
+
+def test_losses_and_scores_are_written_for_tensorboard(tmp_path, data):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    path = recipe_file(tmp_path, max_steps=2)
+    out, log = tmp_path / "x.safetensors", tmp_path / "log"
+    result = train(recipe_of(path), path, out, data=data, log=log)
+    events = EventAccumulator(str(log))
+    events.Reload()
+    losses = [events.Scalars(tag)[0].value for tag in events.Tags()["scalars"] if "loss" in tag]
+    assert sum(losses) == pytest.approx(result.losses[0], rel=1e-4)
+    assert events.Scalars("validation/miou")[-1].value == pytest.approx(result.scores.miou)

@@ -1,0 +1,108 @@
+"""A scene and its labels are enough to train on."""
+
+from __future__ import annotations
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+from click.testing import CliRunner
+from rasterio.transform import from_origin
+from shapely.geometry import box
+
+import geocamss
+from geocamss.cli.train import train as command
+from geocamss.errors import BandError, InputError, RecipeError
+from geocamss.models.checkpoint import read_card
+from geocamss.training.adhoc import Own, own_recipe
+
+EAST, NORTH, SIDE = 500_000, 5_200_000, 192
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A scene whose west is bright and whose east is dark, and its labels in two forms."""
+    folder = tmp_path_factory.mktemp("own data")
+    rng = np.random.default_rng(0)
+    dark = np.broadcast_to(np.arange(SIDE) >= SIDE // 2, (SIDE, SIDE))
+    pixels = np.where(dark, 900, 2600) + rng.normal(0, 60, (2, SIDE, SIDE))
+    common = {
+        "width": SIDE,
+        "height": SIDE,
+        "crs": "EPSG:32633",
+        "transform": from_origin(EAST, NORTH, 10, 10),
+    }
+    with rasterio.open(
+        folder / "scene.tif", "w", count=2, dtype="uint16", nodata=0, **common
+    ) as file:
+        file.write(pixels.astype(np.uint16))
+        file.descriptions = ("red", "nir")
+    with rasterio.open(
+        folder / "labels.tif", "w", count=1, dtype="uint8", nodata=0, **common
+    ) as file:
+        file.write((dark * 6 + 1).astype(np.uint8), 1)
+    middle = EAST + SIDE * 5
+    shapes = [
+        box(EAST + 20, NORTH - SIDE * 10 + 20, middle - 50, NORTH - 20),
+        box(middle + 50, NORTH - SIDE * 10 + 20, EAST + SIDE * 10 - 20, NORTH - 20),
+    ]
+    frame = gpd.GeoDataFrame({"crop": ["wheat", "lake"]}, geometry=shapes, crs="EPSG:32633")
+    frame.to_crs(3035).to_file(folder / "fields.gpkg")
+    return folder
+
+
+def test_the_recipe_takes_bands_and_statistics_from_the_scene_and_classes_from_the_labels(folder):
+    own = Own(folder / "scene.tif", folder / "fields.gpkg", "crop")
+    recipe, data = own_recipe(own, minutes=3)
+    card = recipe.card_without_results()
+    assert data == folder.resolve()
+    assert card.band_names == ("red", "nir")
+    assert card.gsd == pytest.approx(10, rel=0.01)
+    assert card.classes.names == ("lake", "wheat")
+    with rasterio.open(folder / "scene.tif") as file:
+        pixels = file.read().reshape(2, -1)
+    np.testing.assert_allclose(card.per_band("mean"), pixels.mean(1), rtol=0.01)
+    np.testing.assert_allclose(card.per_band("std"), pixels.std(1), rtol=0.01)
+    assert recipe.training.minutes == 3
+
+
+def test_the_command_trains_a_model_that_maps_the_scene(folder, tmp_path):
+    out = tmp_path / "crops.safetensors"
+    arguments = ["--scene", folder / "scene.tif", "--labels", folder / "fields.gpkg"]
+    arguments += ["--class-field", "crop", "-o", out, "--max-steps", 25]
+    result = CliRunner().invoke(command, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output
+    assert read_card(out).metrics["validation_accuracy"] > 0.9
+    assert out.with_suffix(".yaml").exists()
+    made = geocamss.predict(folder / "scene.tif", tmp_path / "map", model=out)
+    with rasterio.open(made.classes) as file:
+        classes = file.read(1)
+    lake = classes[:, SIDE // 2 + 8 :] == 0
+    wheat = classes[:, : SIDE // 2 - 8] == 1
+    assert lake.mean() > 0.9
+    assert wheat.mean() > 0.9
+
+
+def test_classes_of_a_raster_are_its_values(folder):
+    recipe, _ = own_recipe(Own(folder / "scene.tif", folder / "labels.tif"))
+    assert recipe.card_without_results().classes.names == ("class 1", "class 7")
+
+
+def test_mistakes_are_said(folder, tmp_path):
+    scene, fields = folder / "scene.tif", folder / "fields.gpkg"
+    with pytest.raises(InputError, match="--class-field: crop"):
+        own_recipe(Own(scene, fields))
+    with pytest.raises(InputError, match="no field 'corp'"):
+        own_recipe(Own(scene, fields, "corp"))
+    with pytest.raises(InputError, match="no such file"):
+        own_recipe(Own(scene, tmp_path / "none.gpkg", "crop"))
+    with pytest.raises(RecipeError, match="whole numbers"):
+        own_recipe(Own(scene, scene))
+    unnamed = tmp_path / "plain.tif"
+    with rasterio.open(unnamed, "w", width=64, height=64, count=5, dtype="uint8") as file:
+        file.write(np.ones((5, 64, 64), np.uint8))
+    with pytest.raises(BandError, match="--bands"):
+        own_recipe(Own(unnamed, folder / "labels.tif"))
+    result = CliRunner().invoke(command, ["--scene", str(scene)])
+    assert result.exit_code == 2
+    assert "--labels" in result.output

@@ -1,0 +1,54 @@
+"""Weights for other bands."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geocamss.models.camss.encoder import ImageEncoder
+from geocamss.training.warmstart import adapt_stem
+
+NAMES = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6, unique=True)
+
+
+def stem(bands: int) -> torch.Tensor:
+    torch.manual_seed(bands)
+    return ImageEncoder(bands, (8, 8, 8), (0, 0, 0)).state_dict()["stem.1.conv.weight"]
+
+
+@given(theirs=NAMES, ours=NAMES)
+def test_shapes_fit_and_bands_of_the_same_name_keep_their_weights(theirs, ours):
+    weight = stem(len(theirs))
+    adapted = adapt_stem(weight, theirs, ours)
+    assert adapted.shape == stem(len(ours)).shape
+    scale = len(theirs) / len(ours)
+    for index, name in enumerate(ours):
+        mine = adapted[:, index * 4 : index * 4 + 4]
+        if name in theirs:
+            other = theirs.index(name)
+            expected = weight[:, other * 4 : other * 4 + 4] * scale
+        else:
+            bands = [weight[:, k * 4 : k * 4 + 4] for k in range(len(theirs))]
+            expected = torch.stack(bands).mean(0) * scale
+        torch.testing.assert_close(mine, expected)
+    torch.testing.assert_close(adapted[:, -4:], weight[:, -4:])  # validity
+
+
+@given(theirs=st.integers(1, 6), ours=st.integers(1, 12))
+def test_bands_that_all_show_the_same_give_the_same_features(theirs, ours):
+    weight = stem(theirs)
+    adapted = adapt_stem(weight, [f"t{k}" for k in range(theirs)], [f"o{k}" for k in range(ours)])
+    pixels = torch.randn(1, 1, 6, 6)
+    valid = torch.ones(1, 1, 6, 6)
+    fold = torch.nn.functional.pixel_unshuffle
+    one = fold(torch.cat([pixels.expand(1, theirs, 6, 6), valid], 1), 2)
+    other = fold(torch.cat([pixels.expand(1, ours, 6, 6), valid], 1), 2)
+    conv = torch.nn.functional.conv2d
+    torch.testing.assert_close(conv(one, weight), conv(other, adapted), rtol=1e-4, atol=1e-4)
+
+
+def test_weights_of_another_number_of_bands_are_refused():
+    with pytest.raises(ValueError, match="cannot be of 3 bands"):
+        adapt_stem(stem(4), "abc", "ab")
