@@ -76,6 +76,14 @@ def test_mapping_loads_no_training_library() -> None:
     assert not loaded("import geocamss.predict, geocamss.models.module") & TRAINING
 
 
+def test_telling_what_a_model_is_loads_no_torch() -> None:
+    code = """
+from geocamss.models import header, registry
+header.read_card(registry.path(registry.DEFAULT))
+"""
+    assert "torch" not in loaded(code)
+
+
 def test_reading_and_writing_pixels_loads_no_torch() -> None:
     code = "\n".join(f"import {name}" for name in [*modules("scene"), *modules("output")])
     assert "torch" not in loaded(code)

@@ -64,7 +64,7 @@ def _open(target: str, bands: Mapping[str, int] | None, models: tuple[str, ...])
 
 def model_facts(path: Path) -> dict[str, Any]:
     """A model's card, and its file."""
-    from geocamss.models.checkpoint import read_card
+    from geocamss.models.header import read_card
 
     card = read_card(path).model_dump(mode="json")
     return {"kind": "model", "path": str(path), "bytes": path.stat().st_size, **card}
@@ -73,7 +73,7 @@ def model_facts(path: Path) -> dict[str, Any]:
 def scene_facts(scene: Scene) -> dict[str, Any]:
     """What a scene is, in plain values, and how each built-in model would map it."""
     from geocamss.models import registry
-    from geocamss.models.checkpoint import read_card
+    from geocamss.models.header import read_card
 
     return {
         "kind": "scene",

@@ -31,7 +31,7 @@ def models(*, as_json: bool) -> None:
 
 def described(name: str, path: Path) -> dict[str, Any]:
     """What chooses a model: plain values by field."""
-    from geocamss.models.checkpoint import read_card
+    from geocamss.models.header import read_card
 
     card = read_card(path)
     return {

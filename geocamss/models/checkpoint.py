@@ -7,14 +7,12 @@ Nothing is ever unpickled.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as dump
@@ -22,18 +20,13 @@ from torch import Tensor
 
 from geocamss.errors import ModelError
 from geocamss.modelcard import ModelCard
-from geocamss.models.camss.config import STRIDE, CamssConfig
+from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.model import CamssSegmenter
 from geocamss.models.camss.network import CamssNetwork, build
+from geocamss.models.header import CARD, card_of, read_header
 from geocamss.models.segmenter import Segmenter
 
-__all__ = ["load", "load_network", "read_card", "save"]
-
-CARD = "geocamss.card"
-"""Key of the card in the file's metadata."""
-
-MAX_HEADER = 8 << 20
-"""No header is longer, in bytes."""
+__all__ = ["load", "load_network", "save"]
 
 MAX_PARAMETERS = 1 << 31
 """No network has more weights."""
@@ -82,8 +75,8 @@ def load_network(path: Path) -> tuple[CamssNetwork, ModelCard]:
     Raises:
         ModelError: as ``load``.
     """
-    header = _read_header(path)
-    card = _card(header, path)
+    header = read_header(path)
+    card = card_of(header, path)
     config = _config(card, path)
     with torch.device("meta"):
         # Shapes without memory: the file must fit them before anything is allocated.
@@ -101,15 +94,6 @@ def load_network(path: Path) -> tuple[CamssNetwork, ModelCard]:
     return network.eval(), card
 
 
-def read_card(path: Path) -> ModelCard:
-    """Read the card of a model file, and nothing else of it.
-
-    Raises:
-        ModelError: the file is missing, damaged, or has no card.
-    """
-    return _card(_read_header(path), path)
-
-
 def _is_kept(name: str) -> bool:
     """Counters of normalizations are of no use after training."""
     return not name.endswith("num_batches_tracked")
@@ -121,56 +105,19 @@ def _stored(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().to(kind).clone(memory_format=torch.contiguous_format)
 
 
-def _read_header(path: Path) -> dict[str, Any]:
-    """The JSON header of a safetensors file: 8 bytes of length, then the text."""
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            start = file.read(8)
-            length = int.from_bytes(start, "little")
-            if len(start) < 8 or not 2 <= length <= min(MAX_HEADER, size - 8):
-                raise ModelError(
-                    f"{path}: not a model file: its header would have {length} bytes, "
-                    f"the file has {size}; it may be truncated, or of another kind"
-                )
-            text = file.read(length)
-    except OSError as error:
-        raise ModelError(f"{path}: model file cannot be read: {error.strerror}") from None
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ModelError(f"{path}: not a model file: its header is not JSON") from None
-    if not isinstance(header, dict):
-        raise ModelError(f"{path}: not a model file: its header is not a mapping")
-    return header
-
-
-def _card(header: Mapping[str, Any], path: Path) -> ModelCard:
-    metadata = header.get("__metadata__")
-    text = metadata.get(CARD) if isinstance(metadata, dict) else None
-    if not isinstance(text, str):
-        raise ModelError(f"{path}: has no model card (metadata field {CARD}); write it with save()")
-    try:
-        return ModelCard.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "card"
-        message = first["msg"].removeprefix("Value error, ")
-        raise ModelError(f"{path}: model card, {field}: {message}") from None
-
-
 def _config(card: ModelCard, path: Path) -> CamssConfig:
     if card.architecture != "camss":
         raise ModelError(
             f"{path}: model card, architecture: {card.architecture!r} cannot be built from a file; "
             "load the network yourself and pass it to from_module()"
         )
-    if card.stride != STRIDE:
+    config = CamssConfig.of(card.parameters, str(path))
+    if card.stride != config.stride:
         raise ModelError(
-            f"{path}: model card, stride: must be {STRIDE} for the camss architecture, "
+            f"{path}: model card, stride: must be {config.stride}, as in its parameters, "
             f"got {card.stride}"
         )
-    return CamssConfig.of(card.parameters, str(path))
+    return config
 
 
 def _check_shapes(header: Mapping[str, Any], wanted: Mapping[str, Tensor], path: Path) -> None:

@@ -12,7 +12,7 @@ from geocamss.cli.info import fit
 from geocamss.cli.main import main
 from geocamss.modelcard import ModelCard
 from geocamss.models import registry
-from geocamss.models.checkpoint import read_card
+from geocamss.models.header import read_card
 from geocamss.scene.scene import Scene
 
 SCENES = (

@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 from geocamss.errors import ModelError
 from geocamss.modelcard import ModelCard
 from geocamss.models import checkpoint
+from geocamss.models import header as header_module
 from geocamss.models.camss.network import build
+from geocamss.models.header import read_card
 from geocamss.models.segmenter import Sampling
 from tests.models.test_model import TINY, batch, tiny_segmenter
 
@@ -39,16 +41,16 @@ def write(path: Path, header: dict, body: bytes) -> None:
 
 def with_card(path: Path, **changes) -> None:
     header, body = header_of(path)
-    fields = json.loads(header["__metadata__"][checkpoint.CARD])
+    fields = json.loads(header["__metadata__"][header_module.CARD])
     fields |= changes
-    header["__metadata__"][checkpoint.CARD] = json.dumps(fields)
+    header["__metadata__"][header_module.CARD] = json.dumps(fields)
     write(path, header, body)
 
 
 def test_a_round_trip_keeps_card_weights_and_results(saved):
     segmenter = tiny_segmenter()
     loaded = checkpoint.load(saved, torch.device("cpu"))
-    assert loaded.card == segmenter.card == checkpoint.read_card(saved)
+    assert loaded.card == segmenter.card == read_card(saved)
     network, _ = checkpoint.load_network(saved)
     for name, tensor in segmenter.network.state_dict().items():
         if not name.endswith("num_batches_tracked"):
@@ -77,8 +79,8 @@ def test_the_fingerprint_follows_card_and_weights(saved, tmp_path):
     assert checkpoint.load(other, torch.device("cpu")).fingerprint != first
     tensors = load_file(saved)
     tensors["transformer.unknown"] += 1.0
-    card = checkpoint.read_card(saved)
-    save_file(tensors, other, metadata={checkpoint.CARD: card.model_dump_json()})
+    card = read_card(saved)
+    save_file(tensors, other, metadata={header_module.CARD: card.model_dump_json()})
     assert checkpoint.load(other, torch.device("cpu")).fingerprint != first
 
 
@@ -98,7 +100,7 @@ def test_truncated_files_are_refused(saved, share):
         checkpoint.load(saved)
 
 
-@pytest.mark.parametrize("length", [2**63, 2**40, checkpoint.MAX_HEADER + 1, 0, 1])
+@pytest.mark.parametrize("length", [2**63, 2**40, header_module.MAX_HEADER + 1, 0, 1])
 def test_absurd_header_lengths_are_refused(saved, length):
     content = saved.read_bytes()
     saved.write_bytes(struct.pack("<Q", length) + content[8:] + bytes(1000))
@@ -147,15 +149,15 @@ def test_cards_that_do_not_fit_are_refused_by_field(saved, changes, words):
 
 def test_a_card_that_is_not_json_is_refused(saved):
     header, body = header_of(saved)
-    header["__metadata__"][checkpoint.CARD] = "{"
+    header["__metadata__"][header_module.CARD] = "{"
     write(saved, header, body)
     with pytest.raises(ModelError, match="model card"):
         checkpoint.load(saved)
 
 
 def rewrite(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    card = checkpoint.read_card(path)
-    save_file(tensors, path, metadata={checkpoint.CARD: card.model_dump_json()})
+    card = read_card(path)
+    save_file(tensors, path, metadata={header_module.CARD: card.model_dump_json()})
 
 
 def test_missing_extra_misshapen_and_mistyped_tensors_are_refused_by_name(saved):

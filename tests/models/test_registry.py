@@ -8,7 +8,7 @@ import pytest
 
 from geocamss.errors import ModelError
 from geocamss.models import registry
-from geocamss.models.checkpoint import read_card
+from geocamss.models.header import read_card
 
 
 def test_every_built_in_model_has_a_card_of_its_name_and_is_small():

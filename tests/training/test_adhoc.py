@@ -13,7 +13,7 @@ from shapely.geometry import box
 import geocamss
 from geocamss.cli.train import train as command
 from geocamss.errors import BandError, InputError, RecipeError
-from geocamss.models.checkpoint import read_card
+from geocamss.models.header import read_card
 from geocamss.training.adhoc import Own, own_recipe
 
 EAST, NORTH, SIDE = 500_000, 5_200_000, 192

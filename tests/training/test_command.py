@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from geocamss.cli.train import train
 from geocamss.errors import ModelError, OutputError, RecipeError
-from geocamss.models.checkpoint import read_card
+from geocamss.models.header import read_card
 from tests.training.test_train import data, recipe_file
 
 __all__ = ["data"]

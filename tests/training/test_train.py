@@ -14,6 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from geocamss.errors import RecipeError
 from geocamss.models import checkpoint, registry
+from geocamss.models.header import read_card
 from geocamss.models.segmenter import Sampling
 from geocamss.training.evaluation import score_images
 from geocamss.training.objective import CamssObjective
@@ -123,7 +124,7 @@ def test_training_learns_and_writes_a_complete_model(tmp_path, data):
     result = train(recipe_of(path), path, out, data=data)
     assert result.steps == len(result.losses) == 60
     assert np.mean(result.losses[-10:]) < 0.7 * np.mean(result.losses[:10])
-    card = checkpoint.read_card(out)
+    card = read_card(out)
     assert card == result.card
     assert [source.license for source in card.training] == ["CC0-1.0"]
     assert card.geocamss
@@ -207,7 +208,7 @@ def test_a_run_can_start_from_a_model_of_other_bands_and_classes(tmp_path, data)
     content["card"]["classes"].append("sky")
     path.write_text(yaml.safe_dump(content))
     train(recipe_of(path), path, tmp_path / "b.safetensors", data=data, start_from=first.path)
-    assert checkpoint.read_card(tmp_path / "b.safetensors").classes.names[-1] == "sky"
+    assert read_card(tmp_path / "b.safetensors").classes.names[-1] == "sky"
 
 
 def test_training_ends_when_it_gets_no_better(tmp_path, data):
