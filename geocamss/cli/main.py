@@ -28,11 +28,13 @@ __all__ = ["COMMANDS", "cli", "main"]
 
 COMMANDS = {
     "predict": "Map a scene: classes, confidence, polygons and their styles.",
+    "view": "Look at a map in the browser, at full resolution.",
     "info": "Tell what a scene or a model is.",
     "models": "List the built-in models.",
     "evaluate": "Score maps of a model against labels.",
     "train": "Train a model by a recipe, or on a scene and its labels.",
     "pretrain": "Pretrain an image encoder on rasters without labels.",
+    "doctor": "Look at what is installed here, and say what to do about what is not.",
     "simulate": "Paint a landscape whose every pixel's class is known.",
     "qgis-plugin": "Pack the QGIS plugin: Map a scene, and Vectorize, in the Processing toolbox.",
 }

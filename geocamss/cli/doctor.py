@@ -1,0 +1,40 @@
+"""``geocamss doctor``: what is on this machine, and what to do about what is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from geocamss.cli.options import examples, json_option
+
+__all__ = ["doctor"]
+
+MARKS = {"good": "ok", "missing": "-", "bad": "!!"}
+
+
+@click.command("doctor", epilog=examples("geocamss doctor", "geocamss doctor --json"))
+@json_option
+@click.pass_context
+def doctor(context: click.Context, *, as_json: bool) -> None:
+    """Look at GDAL, torch, GPU, bfloat16, models, extras, QGIS and disks.
+
+    Says what to do about what is missing. Ends with exit code 1 where maps cannot be made.
+    """
+    from geocamss.doctor import examine
+
+    findings = examine()
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        from geocamss.cli.tables import plain_console, plain_table
+
+        table = plain_table("", "", "", header=False)
+        for finding in findings:
+            table.add_row(MARKS[finding.state], finding.name, finding.found)
+            if finding.advice:
+                table.add_row("", "", finding.advice)
+        plain_console().print(table)
+    if any(finding.state == "bad" for finding in findings):
+        context.exit(1)
