@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from geocamss.evaluation.evaluation import Evaluation
     from geocamss.modelcard import ModelCard
     from geocamss.models.module import from_module
+    from geocamss.plan import Plan, plan
     from geocamss.predict import predict
     from geocamss.result import Result
 
@@ -28,10 +29,12 @@ __all__ = [
     "GeocamssError",
     "GeocamssWarning",
     "ModelCard",
+    "Plan",
     "Result",
     "__version__",
     "evaluate",
     "from_module",
+    "plan",
     "predict",
 ]
 
@@ -44,16 +47,19 @@ _HOMES = {
     "GeocamssError": "geocamss.errors",
     "GeocamssWarning": "geocamss.errors",
     "ModelCard": "geocamss.modelcard",
+    "Plan": "geocamss.plan",
     "Result": "geocamss.result",
     "evaluate": "geocamss.evaluation.evaluate",
     "from_module": "geocamss.models.module",
+    "plan": "geocamss.plan",
     "predict": "geocamss.predict",
 }
 """Public name to the module that defines it."""
 
 
 class _Package(ModuleType):
-    """A package in which ``predict`` is the function, whoever imports the module of that name.
+    """A package in which ``predict`` is the function, whoever imports the module of that name, and
+    ``plan`` likewise.
 
     Importing a submodule binds it to its name in the package; here the function stays in its place.
     """

@@ -1,38 +1,190 @@
-"""How large blocks and batches are: decided before a run starts, from sizes alone."""
+"""A plan: what a run would do and take, found out without running it."""
 
 from __future__ import annotations
 
-from geocamss.modelcard import ModelCard
-from geocamss.scene.tiles import Lattice
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-__all__ = ["batch_size", "block_tiles"]
+import numpy as np
 
-BLOCK_SIDE = 4096
-"""A block is about this wide and high, in pixels, unless memory says otherwise."""
+from geocamss.budget import memory_of
+from geocamss.models.segmenter import Segmenter
+from geocamss.output.disk import work_bytes
+from geocamss.probe import Probe
+from geocamss.products import PRODUCTS
+from geocamss.request import Request
+from geocamss.run import Run
+from geocamss.scene.gdal import gdal_environment
+from geocamss.scene.reduced import read_reduced
+from geocamss.scene.tiles import Tile
+from geocamss.scene.window import Window
 
-SUMS_BYTES = 64 * 2**20
-"""The running sums of a block's open rows take at most about this many bytes."""
+__all__ = ["Plan", "plan"]
 
-BATCH_PIXELS = 2**20
-"""A batch holds about this many pixels."""
-
-BATCH_BYTES = 64 * 2**20
-"""The probabilities of a batch take at most about this many bytes, in float32."""
+WRITTEN_PIXELS = 8e6
+"""Pixels of the map that are put together and written in a second, about."""
 
 
-def block_tiles(card: ModelCard) -> tuple[int, int]:
-    """Rows and columns of tiles in a block.
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do and take."""
 
-    The sums of one row of tiles, int16 for every class, bound the columns; seams as wide as the
-    overlap, likewise int16, make small blocks costly, so a block is as large as that allows.
+    width: int
+    """Of the map, in pixels."""
+
+    height: int
+    """Likewise."""
+
+    blocks: tuple[int, int]
+    """Rows and columns of blocks."""
+
+    block: tuple[int, int]
+    """Height and width of a block, in pixels, at most."""
+
+    chip: int
+    """Side of what the network sees at once, in pixels."""
+
+    overlap: int
+    """Pixels that neighboring chips share."""
+
+    batch: int
+    """Chips at once."""
+
+    tiles: int
+    """All tiles of the grid."""
+
+    skipped: int
+    """Those that hold nothing to map, as far as is known beforehand."""
+
+    exact: bool
+    """False where the scene may have gaps that only reading it would show: more may be skipped."""
+
+    device: str
+    """Where the network runs."""
+
+    memory: int
+    """Peak of the machine's memory, in bytes."""
+
+    device_memory: int | None
+    """Peak of the GPU's memory, in bytes; None without one."""
+
+    parts: Mapping[str, int]
+    """What memory goes into, the machine's and the GPU's, in bytes."""
+
+    disk: int
+    """Bytes in the output folder while the run works; the finished files take less."""
+
+    seconds: float
+    """How long the run takes, from the time of a few chips."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as for JSON."""
+        return asdict(self)
+
+
+def plan(
+    scene: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str] | Segmenter = "aerial-landcover",
+    bands: Mapping[str, int] | None = None,
+    gsd: Literal["auto", "native"] | float = "auto",
+    crs: str | None = None,
+    aoi: str | os.PathLike[str] | None = None,
+    steps: int | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    batch_size: int | None = None,
+    device: str | None = None,
+    memory: int | str | None = None,
+    outputs: Collection[str] = tuple(PRODUCTS),
+) -> Plan:
+    """Tell what ``predict`` would do and take, with the same arguments, and write nothing.
+
+    A few chips are mapped to see how long one takes, and in how much memory.
+
+    Raises:
+        InputError: something given cannot be used, or the run does not fit into ``memory``.
     """
-    lattice = Lattice.of(card)
-    a_tile = lattice.chip * lattice.step * len(card.classes) * 2
-    side = max(1, min(BLOCK_SIDE // lattice.step, SUMS_BYTES // a_tile))
-    return side, side
+    request = Request(
+        model=model,
+        bands=bands,
+        gsd=gsd,
+        crs=crs,
+        aoi=aoi,
+        steps=steps,
+        samples=samples,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        memory=memory,
+        outputs=outputs,
+    )
+    return plan_run(request.run(scene))
 
 
-def batch_size(card: ModelCard) -> int:
-    """Chips that the network sees at once."""
-    chip = card.chip**2
-    return max(1, min(BATCH_PIXELS // chip, BATCH_BYTES // (chip * 4 * len(card.classes))))
+def plan_run(run: Run) -> Plan:
+    """The plan of a run.
+
+    Raises:
+        ReadError: the scene cannot be read.
+    """
+    probe = Probe.of(run)
+    memory = memory_of(run, probe)
+    layout, card = run.layout, run.segmenter.card
+    tiles = len(layout.tile_rows) * len(layout.tile_cols)
+    busy, exact = _busy_tiles(run)
+    on_gpu = run.segmenter.device.type == "cuda"
+    interior = layout.interior(layout.block(0, 0))
+    return Plan(
+        width=run.grid.width,
+        height=run.grid.height,
+        blocks=layout.block_shape,
+        block=interior.shape,
+        chip=card.chip,
+        overlap=card.overlap,
+        batch=run.batch,
+        tiles=tiles,
+        skipped=tiles - busy,
+        exact=exact,
+        device=str(run.segmenter.device),
+        memory=memory.beside_gpu if on_gpu else memory.ram,
+        device_memory=memory.on_device if on_gpu else None,
+        parts=asdict(memory),
+        disk=work_bytes(layout, len(card.classes)),
+        seconds=busy * probe.seconds + run.grid.width * run.grid.height / WRITTEN_PIXELS,
+    )
+
+
+def _busy_tiles(run: Run) -> tuple[int, bool]:
+    """How many tiles hold something to map, at most, and whether it is known exactly.
+
+    Gaps of the scene are looked for in its overviews, if it has any: reading all of it would take
+    as long as a good part of the run.
+    """
+    layout, scene = run.layout, run.scene
+    whole = Window(0, 0, *layout.shape)
+    tiles = [
+        layout.chip_window(Tile(row, col)) & whole
+        for row in layout.tile_rows
+        for col in layout.tile_cols
+    ]
+    bands = scene.select(run.segmenter.card)
+    solid = all(band.mask == "none" and np.dtype(band.dtype).kind in "iu" for band in bands)
+    if not solid and scene.overviews:
+        step = scene.overviews[-1]
+        with gdal_environment(scene.path):
+            valid = read_reduced(scene, bands, run.grid, step)[1]
+        return sum(bool(valid[_reduced(tile, step)].any()) for tile in tiles), False
+    if run.grid.aoi is None:
+        return len(tiles), solid
+    return sum(bool(run.grid.inside(tile).any()) for tile in tiles), solid
+
+
+def _reduced(window: Window, step: int) -> tuple[slice, slice]:
+    """The pixels of a reduced copy that a window touches, and one more on each side."""
+    return (
+        slice(max(0, window.row // step - 1), -(-window.stop_row // step) + 1),
+        slice(max(0, window.col // step - 1), -(-window.stop_col // step) + 1),
+    )

@@ -14,7 +14,8 @@ from typing import Literal
 
 from geocamss.ahead import ahead
 from geocamss.engine import read_strips
-from geocamss.errors import GeocamssWarning
+from geocamss.errors import GeocamssWarning, InterruptError
+from geocamss.memory import READ_AHEAD
 from geocamss.models.segmenter import Segmenter
 from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.blocks import BlockStore
@@ -25,11 +26,9 @@ from geocamss.request import Request
 from geocamss.result import Result
 from geocamss.run import Run
 from geocamss.scene.gdal import gdal_environment
+from geocamss.stop import heeding_sigterm
 
 __all__ = ["Progress", "Result", "map_blocks", "map_scene", "predict"]
-
-READ_AHEAD = 2
-"""Strips that wait, read, for the segmenter."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ def predict(
     seed: int = 0,
     batch_size: int | None = None,
     device: str | None = None,
+    memory: int | str | None = None,
     outputs: Collection[str] = tuple(PRODUCTS),
     overwrite: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -81,6 +81,8 @@ def predict(
         seed: chooses the noise, with each token's position.
         batch_size: chips at once; by default as many as work well.
         device: where the network runs, as in ``"cuda"``; by default a GPU if there is one.
+        memory: what the run may take of the machine's memory, in bytes or as ``"2GB"``: blocks and
+            batches are made small enough, and what cannot fit is refused; by default no limit.
         outputs: which of ``classes``, ``confidence``, ``polygons``, ``style``, ``item`` and
             ``preview`` to write.
         overwrite: replace outputs that are there.
@@ -104,6 +106,7 @@ def predict(
         seed=seed,
         batch_size=batch_size,
         device=device,
+        memory=memory,
         outputs=outputs,
     )
     return map_scene(
@@ -160,6 +163,9 @@ def map_blocks(run: Run, store: BlockStore, tell: Callable[[Progress], None]) ->
     """Map every block that the store lacks.
 
     Reading runs ahead of the network in a thread of its own, writing behind it in another.
+
+    Raises:
+        InterruptError: SIGTERM came; the block in hand is finished.
     """
     layout = run.layout
     todo = [block for block in layout.blocks() if not store.has(block)]
@@ -175,15 +181,25 @@ def map_blocks(run: Run, store: BlockStore, tell: Callable[[Progress], None]) ->
                 READ_AHEAD,
             )
         ) as strips,
+        heeding_sigterm() as stop,
     ):
         saving: Future[None] | None = None
+        left = len(todo)
         for block in todo:
             result = run.engine.map_block(block, strips, steps.add)
             if saving is not None:
                 saving.result()
             saving = saver.submit(store.save, block, result)
+            left -= 1
+            if stop.wanted:
+                break
         if saving is not None:
             saving.result()
+    if stop.wanted:
+        raise InterruptError(
+            f"stopped by SIGTERM when a block was finished, with {left} left to do; run the same "
+            "command again to go on from there"
+        )
 
 
 class _Steps:

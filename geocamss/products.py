@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,6 +54,9 @@ PRODUCTS: dict[str, tuple[str, ...]] = {
 }
 """The files of each output."""
 
+NEED_CONFIDENCE = {"confidence", "polygons", "page"}
+"""Outputs that hold the confidence, or are made from it."""
+
 PREVIEW_SIDE = 1024
 """The preview shows at most this many pixels of the map along a side."""
 
@@ -91,7 +95,8 @@ def write_products(
 ) -> tuple[ClassArea, ...]:
     """Write outputs into a folder, one after another.
 
-    The class map and the confidence are always made: the others are made from them.
+    The class map is always made, and the confidence where it is needed: the others are made from
+    them.
 
     Args:
         run: what was mapped.
@@ -107,7 +112,8 @@ def write_products(
         RunError: a file could not be written.
     """
     scheme = run.segmenter.card.classes
-    classes, confidence = folder / "classes.tif", folder / "confidence.tif"
+    classes = folder / "classes.tif"
+    confidence = None if NEED_CONFIDENCE.isdisjoint(wanted) else folder / "confidence.tif"
     _write_rasters(run, store, classes, confidence)
     areas = class_areas(classes, confidence, scheme)
     makers: dict[str, Callable[[], object]] = {
@@ -127,7 +133,7 @@ def write_products(
     return areas
 
 
-def _write_rasters(run: Run, store: BlockStore, classes: Path, confidence: Path) -> None:
+def _write_rasters(run: Run, store: BlockStore, classes: Path, confidence: Path | None) -> None:
     scheme = run.segmenter.card.classes
     grid = run.grid
     shape = (grid.height, grid.width)
@@ -140,12 +146,16 @@ def _write_rasters(run: Run, store: BlockStore, classes: Path, confidence: Path)
         grid.crs, grid.transform, shape, "confidence", "AVERAGE", tags, unit="percent"
     )
     values = np.array(scheme.values, np.uint8)
-    with RasterWriter(class_spec, classes) as kinds, RasterWriter(percent_spec, confidence) as sure:
+    with ExitStack() as stack:
+        kinds = stack.enter_context(RasterWriter(class_spec, classes))
+        sure = confidence and stack.enter_context(RasterWriter(percent_spec, confidence))
         for window, kind, percent in stitch(run.layout, store, values):
             kinds.write(window, kind)
-            sure.write(window, percent)
+            if sure:
+                sure.write(window, percent)
         kinds.finish()
-        sure.finish()
+        if sure:
+            sure.finish()
 
 
 def _write_styles(scheme: ClassScheme, folder: Path) -> None:
@@ -162,10 +172,11 @@ def _write_project(run: Run, wanted: Collection[str], folder: Path) -> None:
     }
     shown = [layer for name, layer in layers.items() if name in wanted]
     scene = run.scene
-    if scene.georeferencing != "rpcs":  # QGIS would lay its pixels on the ground as degrees
+    # QGIS would lay pixels tied by RPCs on the ground as degrees, and knows no folders of bands.
+    if scene.georeferencing != "rpcs" and scene.opens == scene.path:
         source = scene_source(scene.path, folder.parent)
         shown.append(scene_layer(source, _picture(run), scene.crs))
-    title = Path(scene.path).stem or "map"
+    title = scene.id or "map"
     write_project(folder / "map.qgz", shown, title=title, crs=crs, bounds=run.grid.bounds)
 
 
@@ -200,7 +211,7 @@ def _write_page(run: Run, source: ClassMap, areas: tuple[ClassArea, ...], folder
     pixels, valid = _thinned(run, -(-max(run.grid.shape) // PAGE_SIDE))
     card, scene = run.segmenter.card, run.scene
     page = Page(
-        title=Path(scene.path).stem or "map",
+        title=scene.id or "map",
         subtitle=card.name,
         scheme=card.classes,
         areas=areas,
@@ -231,7 +242,7 @@ def _write_item(
 ) -> None:
     grid = run.grid
     item = build_item(
-        Path(run.scene.path).stem or "map",
+        run.scene.id or "map",
         crs=grid.crs,
         transform=grid.transform,
         shape=grid.shape,

@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from geocamss.budget import parse_bytes, within
 from geocamss.errors import InputError
 from geocamss.models.checkpoint import load
 from geocamss.models.registry import DEFAULT, resolve
 from geocamss.models.segmenter import Sampling, Segmenter
-from geocamss.plan import batch_size as default_batch_size
+from geocamss.probe import Probe
 from geocamss.products import PRODUCTS, checked_products
+from geocamss.room import largest_batch
 from geocamss.run import Run
 from geocamss.scene.grid import choose_grid
 from geocamss.scene.scene import Scene
+from geocamss.sizes import GPU_BATCH_PIXELS
+from geocamss.sizes import batch_size as default_batch_size
 
 __all__ = ["Request"]
 
@@ -61,6 +65,9 @@ class Request:
     outputs: Collection[str] = tuple(PRODUCTS)
     """Names of the outputs to write."""
 
+    memory: int | str | None = None
+    """The machine's memory that a run may take, in bytes or as ``2GB``; None is no limit."""
+
     def __post_init__(self) -> None:
         """Check what can be checked without a file.
 
@@ -71,6 +78,8 @@ class Request:
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"the batch size must be 1 or more, got {self.batch_size}")
         self.sampling  # noqa: B018 - raises on numbers that make no sense
+        if self.memory is not None:
+            object.__setattr__(self, "memory", parse_bytes(self.memory))
 
     @cached_property
     def sampling(self) -> Sampling:
@@ -96,18 +105,33 @@ class Request:
         """Open a scene and fix everything about its map.
 
         Args:
-            scene: anything that GDAL opens.
+            scene: what ``Scene.open`` takes.
             segmenter: the model, if it is loaded already.
 
         Raises:
-            InputError: something that is asked for does not fit the scene.
+            InputError: something that is asked for does not fit the scene, or the run does not
+                fit into the memory.
         """
         model = segmenter or self.segmenter()
-        opened = Scene.open(scene, self.bands)
+        opened = Scene.open(scene, self.bands, model.card)
         opened.select(model.card)
         grid = choose_grid(opened, model.card.gsd, gsd=self.gsd, crs=self.crs, aoi=self.aoi)
-        batch = self.batch_size or default_batch_size(model.card)
-        return Run(opened, model, grid, self.sampling, batch)
+        batch = self.batch_size or self._best_batch(model)
+        run = Run(opened, model, grid, self.sampling, batch)
+        if self.memory is None:
+            return run
+        return within(run, Probe.of(run), parse_bytes(self.memory))
+
+    def _best_batch(self, model: Segmenter) -> int:
+        """As many chips as work well; on a GPU, only if it has memory for them."""
+        if model.device.type != "cuda":
+            return default_batch_size(model.card)
+        most = default_batch_size(model.card, GPU_BATCH_PIXELS)
+        return _largest_batch(model, self.sampling, most)
+
+
+# A model is tried out once, however many scenes it maps.
+_largest_batch = lru_cache(maxsize=1)(largest_batch)
 
 
 def _device(name: str | None) -> torch.device | None:

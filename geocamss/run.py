@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,13 +16,13 @@ import geocamss
 from geocamss.engine import Engine, PixelSource
 from geocamss.models.normalize import Normalizer
 from geocamss.models.segmenter import Sampling, Segmenter
-from geocamss.plan import block_tiles
 from geocamss.scene.band import SceneBand
 from geocamss.scene.grid import Grid
 from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
 from geocamss.scene.tiles import Lattice, Layout
 from geocamss.scene.window import Window
+from geocamss.sizes import block_tiles, evened
 
 __all__ = ["GridPixels", "Run"]
 
@@ -69,12 +69,19 @@ class Run:
     """What the scene's pixels pass on their way to the model, such as the corruptions of an
     evaluation; None for nothing."""
 
+    block_tiles: tuple[int, int] | None = None
+    """Rows and columns of tiles in a block, at most; None for what suits most machines."""
+
     @cached_property
     def layout(self) -> Layout:
         """The chips and blocks of the grid."""
         card = self.segmenter.card
         shape = (self.grid.height, self.grid.width)
-        return Layout(Lattice.of(card), self.grid.origin, shape, block_tiles(card))
+        limits = self.block_tiles or block_tiles(card)
+        whole = Layout(Lattice.of(card), self.grid.origin, shape, limits)
+        sides = len(whole.tile_rows), len(whole.tile_cols)
+        rows, cols = (evened(limit, side) for limit, side in zip(limits, sides, strict=True))
+        return replace(whole, block_tiles=(rows, cols))
 
     @cached_property
     def engine(self) -> Engine:

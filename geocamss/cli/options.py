@@ -180,6 +180,12 @@ _MAPPING = (
         metavar="NAME,...",
         help=f"What to write. Left out: {','.join(OUTPUTS)}.",
     ),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        help="What a run may take of the machine's memory, such as 2GB: blocks are made small "
+        "enough, and what cannot fit is refused. Left out: no limit.",
+    ),
     click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote."),
 )
 

@@ -55,13 +55,17 @@ class _ModuleSegmenter:
 
     def __call__(self, chips: Tensor, valid: Tensor, corners: Tensor, sampling: Sampling) -> Tensor:
         del corners, sampling
-        chips = chips.masked_fill(~valid[:, None], 0)
+        if self._device.type != "cpu" or not bool(valid.all()):
+            chips = chips.masked_fill(~valid[:, None], 0)
         if not self._dtype.is_complex and self._dtype.is_floating_point:
             chips = chips.to(self._dtype)
         with torch.inference_mode():
             logits = self._module(chips)
             self._check(logits, chips)
-            return torch.softmax(logits.float() / self._card.temperature, dim=1)
+            logits = logits.float()
+            if self._card.temperature != 1.0:
+                logits = logits / self._card.temperature
+            return torch.softmax(logits, dim=1)
 
     def _check(self, logits: object, chips: Tensor) -> None:
         batch, _, height, width = chips.shape

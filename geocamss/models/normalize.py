@@ -50,18 +50,25 @@ class Normalizer:
         """The stored number of each band that becomes 0."""
         return tuple(-bias / gain for gain, bias in zip(self.gain, self.bias, strict=True))
 
-    def __call__(self, chips: Tensor, valid: Tensor) -> Tensor:
+    def __call__(self, chips: Tensor, valid: Tensor, out: Tensor | None = None) -> Tensor:
         """Normalize a batch.
 
         Args:
             chips: (B, C, H, W) stored numbers, any real type.
             valid: (B, H, W) bool, True = usable.
+            out: (B, C, H, W) float32, where the result goes; None makes a new one.
 
         Returns:
             (B, C, H, W) float32 on the same device, within ``LIMIT`` of 0, and 0 where not valid.
         """
-        gain = torch.tensor(self.gain, dtype=torch.float32, device=chips.device)[:, None, None]
-        bias = torch.tensor(self.bias, dtype=torch.float32, device=chips.device)[:, None, None]
-        scaled = torch.addcmul(bias, chips.to(torch.float32), gain)
+        if out is None:
+            out = torch.empty(chips.shape, dtype=torch.float32, device=chips.device)
+        out.copy_(chips)
+        # Band by band: one number for a whole plane is several times as fast as a column of them.
+        for band, (gain, bias) in enumerate(zip(self.gain, self.bias, strict=True)):
+            out[:, band].mul_(gain).add_(bias)
         # A float64 beyond float32 becomes infinite, and one infinite pixel would spoil its chip.
-        return scaled.clamp_(-LIMIT, LIMIT).masked_fill_(~valid[:, None], 0.0)
+        out.clamp_(-LIMIT, LIMIT)
+        if out.device.type != "cpu" or not bool(valid.all()):  # a GPU would have to be waited for
+            out.masked_fill_(~valid[:, None], 0.0)
+        return out

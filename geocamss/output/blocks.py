@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geocamss.scene.tiles import Block
 
-__all__ = ["BlockMap", "BlockStore"]
+__all__ = ["BlockFile", "BlockMap", "BlockStore"]
 
 _SIDES = ("top", "bottom", "left", "right")
 
@@ -68,6 +69,10 @@ class BlockStore:
         except (OSError, zipfile.BadZipFile):
             return False
 
+    def open(self, block: Block) -> BlockFile:
+        """A block's file, to be read in parts."""
+        return BlockFile(self.path(block))
+
     def load(self, block: Block) -> BlockMap:
         """Read a block's file.
 
@@ -75,7 +80,43 @@ class BlockStore:
             OSError: it is not there, or cannot be read.
             zipfile.BadZipFile: a checksum does not hold.
         """
-        with np.load(self.path(block), allow_pickle=False) as arrays:
-            return BlockMap(
-                arrays["classes"], arrays["confidence"], tuple(arrays[side] for side in _SIDES)
-            )
+        file = self.open(block)
+        return BlockMap(
+            file.classes, file.confidence, tuple(file.seam(side) for side in range(len(_SIDES)))
+        )
+
+
+@dataclass(frozen=True)
+class BlockFile:
+    """A finished block, each part of which is read when it is asked for.
+
+    Raises:
+        OSError: a part cannot be read.
+        zipfile.BadZipFile: its checksum does not hold.
+    """
+
+    path: Path
+    """Where it is."""
+
+    _seams: dict[int, NDArray[np.int16]] = field(default_factory=dict, repr=False)
+
+    @property
+    def classes(self) -> NDArray[np.uint8]:
+        """Class map of the interior, as in ``BlockMap``; read anew each time."""
+        return self._part("classes")
+
+    @property
+    def confidence(self) -> NDArray[np.uint8]:
+        """Percent, likewise."""
+        return self._part("confidence")
+
+    def seam(self, side: int) -> NDArray[np.int16]:
+        """Running sums of a seam, by its place in ``BlockMap.seams``; read once and kept."""
+        if side not in self._seams:
+            self._seams[side] = self._part(_SIDES[side])
+        return self._seams[side]
+
+    def _part(self, name: str) -> NDArray[Any]:
+        with np.load(self.path, allow_pickle=False) as arrays:
+            part: NDArray[Any] = arrays[name]
+        return part

@@ -1,0 +1,320 @@
+"""One way each of mapping a scene with a given network; each is run in a process of its own.
+
+    python -m benchmarks.contestants NAME SCENE OUT NETWORK [CLASSES]
+
+maps SCENE, a raster of four bands, into the folder OUT and prints a line of JSON: seconds of wall
+clock and of processor time, the process's resident size before the run and at its peak, and the
+versions of what ran. Importing libraries and building the network are not timed.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import torch
+from torch import nn
+
+from benchmarks.networks import module
+
+__all__ = ["CONTESTANTS", "measure"]
+
+BANDS, CLASSES, CHIP, OVERLAP, BATCH = 4, 5, 512, 128, 4
+
+SCALE = 1 / 10000
+"""Stored numbers to network inputs."""
+
+Job = Callable[[], object]
+"""What is timed."""
+
+
+def geocamss(scene: Path, out: Path, network: str) -> Job:
+    """This package, class map only."""
+    import geocamss as package
+
+    package.predict  # noqa: B018  (imports it)
+    if network == "default":
+        from geocamss.models.checkpoint import load
+        from geocamss.models.registry import DEFAULT, resolve
+
+        model = load(resolve(DEFAULT))
+        named = {"red": 1, "green": 2, "blue": 3}
+        return partial(
+            package.predict, scene, out, model=model, outputs=["classes"], bands=named, gsd="native"
+        )
+    card = package.ModelCard(
+        bands=["blue", "green", "red", "nir"],
+        gsd=10.0,
+        scale=SCALE,
+        classes=[f"class {index}" for index in range(CLASSES)],
+        chip=CHIP,
+        overlap=OVERLAP,
+    )
+    model = package.from_module(module(network, BANDS, CLASSES), card)
+    return partial(package.predict, scene, out, model=model, outputs=["classes"])
+
+
+class _Scaled(nn.Module):
+    """Takes stored numbers."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x * SCALE)
+
+
+def omnicloudmask(scene: Path, out: Path, network: str) -> Job:
+    """OmniCloudMask with a network of one's own; it standardizes each patch by itself."""
+    from omnicloudmask import load_multiband, predict_from_load_func
+
+    out.mkdir()
+    return partial(
+        predict_from_load_func,
+        [scene],
+        partial(load_multiband, band_order=list(range(1, BANDS + 1))),
+        patch_size=CHIP,
+        patch_overlap=OVERLAP,
+        batch_size=BATCH,
+        inference_device="cpu",
+        mosaic_device="cpu",
+        inference_dtype="fp32",
+        custom_models=module(network, BANDS, CLASSES),
+        pred_classes=CLASSES,
+        no_data_value=0,
+        output_dir=out,
+    )
+
+
+def terratorch(scene: Path, out: Path, network: str) -> Job:
+    """The tiled inference of terratorch; its users read and write a scene as a whole."""
+    from terratorch.tasks.tiled_inference import tiled_inference
+
+    net = _Scaled(module(network, BANDS, CLASSES))
+
+    def run() -> None:
+        with rasterio.open(scene) as file:
+            pixels = torch.from_numpy(file.read().astype("float32"))[None]
+            profile = _plain_profile(file)
+        with torch.inference_mode():
+            logits = tiled_inference(
+                net,
+                pixels,
+                out_channels=CLASSES,
+                crop=CHIP,
+                stride=CHIP - OVERLAP,
+                batch_size=BATCH,
+            )
+        _write(out, profile, logits[0].argmax(0).to(torch.uint8).numpy())
+
+    return run
+
+
+def torchgeo(scene: Path, out: Path, network: str) -> Job:
+    """The way of torchgeo: a grid sampler, a data loader, and chips pasted side by side."""
+    from torch.utils.data import DataLoader
+    from torchgeo.datasets import RasterDataset, stack_samples
+    from torchgeo.samplers import GridGeoSampler
+
+    class Scene(RasterDataset):
+        filename_glob = scene.name
+
+    net = _Scaled(module(network, BANDS, CLASSES))
+
+    def run() -> None:
+        dataset = Scene(str(scene.parent))
+        sampler = GridGeoSampler(dataset, size=CHIP, stride=CHIP - OVERLAP)
+        loader = DataLoader(dataset, BATCH, sampler=sampler, collate_fn=stack_samples)
+        with rasterio.open(scene) as file:
+            profile, bounds, size = _plain_profile(file), file.bounds, file.res[0]
+        classes = np.full((profile["height"], profile["width"]), 255, "uint8")
+        places = [(y.stop, x.start) for x, y, _ in sampler]
+        with torch.inference_mode():
+            for index, sample in enumerate(loader):
+                said = net(sample["image"].float()).argmax(1).to(torch.uint8).numpy()
+                corners = places[index * BATCH : (index + 1) * BATCH]
+                for kinds, (top, left) in zip(said, corners, strict=True):
+                    _paste(
+                        classes,
+                        kinds,
+                        round((bounds.top - top) / size),
+                        round((left - bounds.left) / size),
+                    )
+        _write(out, profile, classes)
+
+    return run
+
+
+def _paste(classes: np.ndarray, kinds: np.ndarray, row: int, col: int) -> None:
+    """Lay the middle of a chip, and its rim where nothing else will come, on the map."""
+    halo = OVERLAP // 2
+    top, left = (halo if row > 0 else 0), (halo if col > 0 else 0)
+    first, second = max(0, row + top), max(0, col + left)
+    last, end = min(len(classes), row + len(kinds)), min(classes.shape[1], col + kinds.shape[1])
+    classes[first:last, second:end] = kinds[first - row : last - row, second - col : end - col]
+
+
+def floor(scene: Path, out: Path, network: str, classes: Path) -> Job:
+    """What no way around a network can do without, one after the other: the sum of its parts."""
+    from geocamss.scene.tiles import Lattice
+
+    with rasterio.open(scene) as file:
+        shape = file.shape
+    if network == "default":
+        chips, forward = _default_forward(shape)
+    else:
+        step = Lattice(CHIP, OVERLAP).step
+        chips = -(-shape[0] // step) * -(-shape[1] // step)
+        net = module(network, BANDS, CLASSES)
+        forward = partial(net, torch.rand(1, BANDS, CHIP, CHIP))
+    with rasterio.open(classes) as file:
+        pixels = file.read(1)
+    out.mkdir()
+
+    def run() -> dict[str, float]:
+        parts = {}
+        for name, work in (
+            ("read", partial(_read_all, scene)),
+            ("forward", partial(_repeat, forward, chips)),
+            ("write", partial(_write_cog, pixels, out)),
+        ):
+            start = time.perf_counter()
+            work()
+            parts[name] = time.perf_counter() - start
+        return parts
+
+    return run
+
+
+def _default_forward(shape: tuple[int, int]) -> tuple[int, Job]:
+    from geocamss.models.checkpoint import load
+    from geocamss.models.registry import DEFAULT, resolve
+    from geocamss.models.segmenter import Sampling
+
+    model = load(resolve(DEFAULT))
+    card = model.card
+    step = card.chip - card.overlap
+    chips = torch.randn(1, len(card.bands), card.chip, card.chip)
+    valid = torch.ones(1, card.chip, card.chip, dtype=torch.bool)
+    count = -(-shape[0] // step) * -(-shape[1] // step)
+    return count, partial(model, chips, valid, torch.zeros(1, 2, dtype=torch.int64), Sampling())
+
+
+def _repeat(work: Job, count: int) -> None:
+    with torch.inference_mode():
+        for _ in range(count):
+            work()
+
+
+def _read_all(scene: Path) -> None:
+    """Read every pixel once, with all cores, without holding them."""
+    with rasterio.open(scene, num_threads="all_cpus") as file:
+        high = 4 * file.block_shapes[0][0]
+        for row in range(0, file.height, high):
+            file.read(window=((row, min(row + high, file.height)), (0, file.width)))
+
+
+def _write_cog(pixels: np.ndarray, out: Path) -> None:
+    """The map as a cloud-optimized GeoTIFF."""
+    from geocamss.output.raster import RasterSpec, RasterWriter
+    from geocamss.scene.window import Window
+
+    spec = RasterSpec(None, rasterio.Affine.scale(1.0), pixels.shape, "class", "MODE", {})
+    with RasterWriter(spec, out / "classes.tif") as file:
+        file.write(Window(0, 0, *pixels.shape), pixels)
+        file.finish()
+
+
+def _plain_profile(file: Any) -> dict[str, Any]:
+    """What most people write."""
+    return {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": 1,
+        "height": file.height,
+        "width": file.width,
+        "crs": file.crs,
+        "transform": file.transform,
+        "nodata": 255,
+        "compress": "deflate",
+        "tiled": True,
+    }
+
+
+def _write(out: Path, profile: dict[str, Any], classes: np.ndarray) -> None:
+    out.mkdir()
+    with rasterio.open(out / "classes.tif", "w", **profile) as file:
+        file.write(classes, 1)
+
+
+CONTESTANTS: dict[str, Callable[..., Job]] = {
+    "geocamss": geocamss,
+    "omnicloudmask": omnicloudmask,
+    "terratorch": terratorch,
+    "torchgeo": torchgeo,
+    "floor": floor,
+}
+"""By the name of the package."""
+
+
+def measure(job: Job) -> dict[str, Any]:
+    """Do a job, and tell what it took."""
+    before, cpu = _resident("VmRSS"), _cpu()
+    start = time.perf_counter()
+    found = job()
+    seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "cpu": _cpu() - cpu,
+        "before": before,
+        "peak": _resident("VmHWM"),
+        "parts": found if isinstance(found, dict) else {},
+    }
+
+
+def _cpu() -> float:
+    """Seconds of processor time that this process and its children have used."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def _resident(field: str) -> float:
+    """A size by the operating system's accounting, in MB (1e6 bytes)."""
+    # Not getrusage: a child inherits its parent's peak there.
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6
+
+
+def _versions(*names: str) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def main() -> None:
+    """Run one contestant."""
+    name, scene, out, network, *more = sys.argv[1:]
+    job = CONTESTANTS[name](Path(scene), Path(out), network, *map(Path, more))
+    result = measure(job)
+    result["versions"] = _versions(name, "torch", "rasterio", "numpy") | {
+        "gdal": rasterio.__gdal_version__
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

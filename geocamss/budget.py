@@ -1,0 +1,100 @@
+"""A budget: blocks and batches small enough for a given memory, or a clear refusal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from geocamss.errors import InputError
+from geocamss.memory import Memory
+from geocamss.probe import Probe
+from geocamss.run import Run
+
+__all__ = ["memory_of", "parse_bytes", "within"]
+
+UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+"""Powers of 1000, or with an i of 1024."""
+
+GRAIN = 32 * 2**20
+"""Measured sizes are rounded up to multiples of this, so that a second run decides likewise."""
+
+
+def memory_of(run: Run, probe: Probe) -> Memory:
+    """What a run takes: its sizes, and what a probe has measured for its batch."""
+    itemsize = run.reader().dtype.itemsize
+    return Memory.of(
+        run.segmenter.card,
+        run.layout,
+        run.batch,
+        itemsize,
+        process=probe.process,
+        network=probe.network,
+    )
+
+
+def within(run: Run, probe: Probe, budget: int) -> Run:
+    """The run with the largest blocks, and then the largest batch, that fit.
+
+    Args:
+        run: as it would be without a budget; the probe was made with it.
+        probe: what was measured.
+        budget: bytes of the machine's memory.
+
+    Raises:
+        InputError: not even the smallest run fits; the message holds the sizes.
+    """
+    on_gpu = run.segmenter.device.type == "cuda"
+    needed = 0
+    for batch, tiles in _candidates(run):
+        network = 0 if on_gpu else probe.network * batch // run.batch
+        rounded = Probe(_up(probe.process), _up(network), probe.seconds)
+        smaller = replace(run, batch=batch, block_tiles=tiles)
+        memory = memory_of(smaller, rounded)
+        needed = memory.beside_gpu if on_gpu else memory.ram
+        if needed <= budget:
+            return smaller
+    raise InputError(
+        f"the run does not fit into {_megabytes(budget)}: Python, the libraries and the model "
+        f"take {_megabytes(probe.process)}, and with one chip of {run.segmenter.card.chip} pixels "
+        f"at a time it takes {_megabytes(needed)} in all; give --memory {_megabytes(needed)} or "
+        "more, or choose a smaller model"
+    )
+
+
+def parse_bytes(size: int | str) -> int:
+    """Read ``2GB``, ``1.5 GiB``, ``800M`` or a number of bytes.
+
+    Raises:
+        InputError: it is none of these, or not positive.
+    """
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?)b?", str(size).strip().lower())
+    count = 0
+    if found:
+        number, unit, binary = found.groups()
+        count = int(float(number) * (1024 if binary else 1000) ** UNITS[unit])
+    if count < 1:
+        raise InputError(f"memory is given as in 2GB, 1.5GiB or a number of bytes, got {size!r}")
+    return count
+
+
+def _candidates(run: Run) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Batches with blocks, from the ones that the run has to one chip and one tile."""
+    batch, (rows, cols) = run.batch, run.layout.block_tiles
+    while True:
+        yield batch, (rows, cols)
+        if rows * cols > 1:
+            # Narrow blocks save most: the strips shrink with them.
+            rows, cols = (rows, -(-cols // 2)) if cols >= rows else (-(-rows // 2), cols)
+        elif batch > 1:
+            batch = -(-batch // 2)
+        else:
+            return
+
+
+def _up(size: int) -> int:
+    return -(-size // GRAIN) * GRAIN
+
+
+def _megabytes(size: int) -> str:
+    return f"{-(-size // 10**6)}MB"

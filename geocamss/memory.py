@@ -1,0 +1,114 @@
+"""Memory: what a run will take, from sizes alone, before it starts.
+
+Everything here is a pure function of sizes, in bytes. What sizes cannot tell, the process with the
+model loaded and the network at work, is measured and handed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geocamss.modelcard import ModelCard
+from geocamss.scene.tiles import Layout
+
+__all__ = ["READ_AHEAD", "Memory"]
+
+READ_AHEAD = 2
+"""Strips that wait, read, for the segmenter."""
+
+DECODED_BYTES = 64 * 2**20
+"""GDAL keeps at most so many bytes of decoded TIFF tiles."""
+
+FILES_BYTES = 24 * 2**20
+"""What writing the outputs takes beyond the block in hand: encoders, tables, buffers."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a run holds at its peak, in bytes of the machine's memory or of the device's."""
+
+    process: int
+    """Python, the libraries and the loaded model."""
+
+    network: int
+    """What the network needs to map a batch; on a GPU, its weights too."""
+
+    inputs: int
+    """A batch on its way to the network, and what is added up from it."""
+
+    strips: int
+    """Pixels that are read, and wait."""
+
+    decoded: int
+    """GDAL's decoded TIFF tiles."""
+
+    sums: int
+    """Running sums of a strip."""
+
+    blocks: int
+    """A block that is made, and the one before it that is being written."""
+
+    files: int
+    """What writing the outputs takes."""
+
+    @classmethod
+    def of(
+        cls,
+        card: ModelCard,
+        layout: Layout,
+        batch: int,
+        itemsize: int,
+        *,
+        process: int = 0,
+        network: int = 0,
+    ) -> Memory:
+        """What mapping takes.
+
+        Args:
+            card: of the model.
+            layout: the grid and its blocks.
+            batch: chips at once.
+            itemsize: bytes of a pixel of one band, as it is read.
+            process: resident size of the process with the model loaded.
+            network: what the network takes for a batch, beside what is in ``process``.
+        """
+        bands, classes, chip = len(card.bands), len(card.classes), card.chip
+        block = layout.block(0, 0)
+        width = layout.strip(block, block.rows.start).width
+        row = bands * itemsize + 3  # validity twice, and a mask on the way
+        area = layout.interior(block).area
+        seams = sum(seam.area for seam in layout.seams(layout.block(*_middle(layout))))
+        scene = layout.shape[0] * layout.shape[1] * bands * itemsize
+        # One strip waits in each place ahead; one is used, one carried over, one being read.
+        strips = min(READ_AHEAD + 3, len(layout.tile_rows) + 1)
+        return cls(
+            process,
+            network,
+            batch * chip**2 * (4 * bands + 1) + 6 * chip**2,
+            strips * chip * width * row,
+            min(DECODED_BYTES, scene),
+            classes * chip * width * 2,
+            min(2, len(list(layout.blocks()))) * (2 * area + 2 * classes * seams),
+            FILES_BYTES,
+        )
+
+    @property
+    def ram(self) -> int:
+        """The machine's memory where the network runs on its processor."""
+        return self.beside_gpu + self.on_device
+
+    @property
+    def beside_gpu(self) -> int:
+        """The machine's memory where the network runs on a GPU."""
+        return self.process + self.strips + self.decoded + self.blocks + self.files
+
+    @property
+    def on_device(self) -> int:
+        """What lies where the network runs."""
+        return self.network + self.inputs + self.sums
+
+
+def _middle(layout: Layout) -> tuple[int, int]:
+    """The block with the most neighbors."""
+    rows, cols = layout.block_shape
+    return rows // 2, cols // 2

@@ -1,0 +1,52 @@
+"""How large blocks and batches are: decided before a run starts, from sizes alone."""
+
+from __future__ import annotations
+
+from geocamss.modelcard import ModelCard
+from geocamss.scene.tiles import Lattice
+
+__all__ = ["batch_size", "block_tiles", "evened"]
+
+BLOCK_WIDTH = 6144
+"""A block is at most about this wide, in pixels: the rows that it holds must not grow with the
+scene."""
+
+BLOCK_PIXELS = 2**24
+"""A block holds about this many pixels: what a run that is killed may lose."""
+
+SUMS_BYTES = 64 * 2**20
+"""The running sums of a strip take at most about this many bytes."""
+
+BATCH_PIXELS = 2**18
+"""A batch holds about this many pixels on a processor, whose caches larger ones overflow."""
+
+GPU_BATCH_PIXELS = 2**23
+"""A batch holds at most about this many pixels on a GPU."""
+
+BATCH_BYTES = 64 * 2**20
+"""The probabilities of a batch take at most about this many bytes, in float32."""
+
+
+def block_tiles(card: ModelCard) -> tuple[int, int]:
+    """Rows and columns of tiles in a block, at most.
+
+    The sums of a strip, int16 for every class, bound the columns. Wide blocks are better than high
+    ones: a raster's own tiles and strips are then decoded less often.
+    """
+    lattice = Lattice.of(card)
+    sums = lattice.chip * lattice.step * len(card.classes) * 2
+    cols = max(1, min(BLOCK_WIDTH // lattice.step, SUMS_BYTES // sums))
+    rows = max(1, BLOCK_PIXELS // (cols * lattice.step**2))
+    return rows, cols
+
+
+def evened(limit: int, count: int) -> int:
+    """Tiles along one side of a block, so that blocks of at most ``limit`` are about equal."""
+    blocks = -(-count // limit)
+    return -(-count // blocks)
+
+
+def batch_size(card: ModelCard, pixels: int = BATCH_PIXELS) -> int:
+    """Chips that the network sees at once: of about so many pixels together."""
+    chip = card.chip**2
+    return max(1, min(pixels // chip, BATCH_BYTES // (chip * 4 * len(card.classes))))

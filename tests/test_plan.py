@@ -1,0 +1,188 @@
+"""Plans: what is said of a run beforehand is what the run does and takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from contextlib import suppress
+from dataclasses import replace
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+from shapely.geometry import box
+
+import geocamss
+from geocamss.budget import memory_of, parse_bytes, within
+from geocamss.errors import InputError
+from geocamss.probe import Probe
+from geocamss.request import Request
+
+from .test_predict import CARD, network, read, texture, write_scene
+
+MB = 10**6
+
+
+@pytest.fixture
+def model():
+    return geocamss.from_module(network(), CARD)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2GB", 2 * 10**9),
+        ("1.5 GiB", 3 * 2**29),
+        ("800M", 800 * 10**6),
+        ("4096", 4096),
+        (4096, 4096),
+        ("1kib", 1024),
+        ("3 b", 3),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(text, expected):
+    assert parse_bytes(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "much", "-1GB", "0", "2 potatoes", "GB", "1e9", "nan", 1.5e-3]
+)
+def test_other_words_are_no_sizes(text):
+    with pytest.raises(InputError, match="memory"):
+        parse_bytes(text)
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_size_or_refused(text):
+    with suppress(InputError):
+        assert parse_bytes(text) > 0
+
+
+def test_a_plan_counts_what_the_run_does(tmp_path, model, monkeypatch):
+    scene = write_scene(tmp_path / "s.tif", texture(300, 410))
+    monkeypatch.setattr("geocamss.run.block_tiles", lambda _: (3, 4))
+    planned = geocamss.plan(scene, model=model)
+    layout = Request(model=model).run(scene).layout
+    assert (planned.height, planned.width) == (300, 410)
+    assert planned.blocks == layout.block_shape
+    assert planned.tiles == sum(len(list(block.tiles())) for block in layout.blocks())
+    assert planned.block == max(layout.interior(block).shape for block in layout.blocks())
+    assert (planned.skipped, planned.exact) == (0, True)
+    assert planned.seconds > 0
+    assert planned.memory == sum(planned.parts.values())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["s.tif"]
+
+
+def test_tiles_outside_an_area_of_interest_are_skipped(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(300, 410))
+    with rasterio.open(scene) as file:
+        bounds = file.bounds
+    aoi = tmp_path / "aoi.geojson"
+    corners = [
+        box(bounds.left, bounds.top - 10, bounds.left + 10, bounds.top),
+        box(bounds.right - 10, bounds.bottom, bounds.right, bounds.bottom + 10),
+    ]
+    gpd.GeoDataFrame(geometry=corners, crs="EPSG:32632").to_file(aoi)
+    planned = geocamss.plan(scene, model=model, aoi=aoi)
+    assert planned.exact
+    assert 0 < planned.tiles - planned.skipped <= 8
+    run = Request(model=model, aoi=aoi).run(scene)
+    counted = count_chips(run)
+    assert planned.tiles - planned.skipped == counted
+
+
+def test_gaps_are_found_in_overviews(tmp_path, model):
+    pixels = texture(512, 512)
+    pixels[:, :, 200:] = 0
+    scene = write_scene(tmp_path / "s.tif", pixels, nodata=0)
+    blind = geocamss.plan(scene, model=model)
+    assert (blind.skipped, blind.exact) == (0, False)
+    with rasterio.open(scene, "r+") as file:
+        file.build_overviews([2, 4, 8])
+    planned = geocamss.plan(scene, model=model)
+    counted = count_chips(Request(model=model).run(scene))
+    assert counted <= planned.tiles - planned.skipped <= counted + 30
+    assert planned.skipped > 0.4 * planned.tiles
+
+
+def count_chips(run):
+    from geocamss.strips import cut_chips, read_strips
+
+    with run.reader() as reader:
+        return sum(
+            1
+            for block in run.layout.blocks()
+            for _ in cut_chips(
+                run.layout, block, read_strips(run.pixels(reader), run.layout, block)
+            )
+        )
+
+
+def test_a_budget_shrinks_blocks_and_then_batches(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(700, 900))
+    run = Request(model=model, batch_size=8).run(scene)
+    probe = Probe(300 * MB, 80 * MB, 0.01)
+    needs = []
+    for budget in range(330, 600, 10):
+        with suppress(InputError):
+            smaller = within(run, probe, budget * MB)
+            network = probe.network * smaller.batch // run.batch
+            needs.append(memory_of(smaller, replace(probe, network=network)).ram)
+            assert needs[-1] <= budget * MB
+            assert smaller.batch == run.batch or smaller.layout.block_tiles == (1, 1)
+    assert needs == sorted(needs)
+    assert len(set(needs)) > 2
+
+
+def test_what_cannot_fit_is_refused_with_the_sizes(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(300, 410))
+    with pytest.raises(InputError, match=r"does not fit into 50MB: .* take \d+MB.*--memory \d+MB"):
+        geocamss.predict(scene, tmp_path / "out", model=model, memory="50MB")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_budget_changes_no_pixel(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(300, 410))
+    plain = geocamss.predict(scene, tmp_path / "a", model=model, outputs=["classes"])
+    within_it = geocamss.predict(
+        scene, tmp_path / "b", model=model, outputs=["classes"], memory="8GB"
+    )
+    np.testing.assert_array_equal(read(plain.classes), read(within_it.classes))
+
+
+CHILD = """
+    import sys, torch
+        import geocamss
+    scene, out = sys.argv[1:]
+    torch.manual_seed(0)
+    card = geocamss.ModelCard(
+        bands=["red", "green", "blue"], gsd=0.5, scale=1 / 255, classes=list("abcde"),
+        chip=256, overlap=64,
+    )
+    model = geocamss.from_module(torch.nn.Conv2d(3, 5, 3, padding=1), card)
+    if out == "plan":
+        print(geocamss.plan(scene, model=model, outputs=["classes"]).memory)
+    else:
+        geocamss.predict(scene, out, model=model, outputs=["classes"])
+        lines = Path("/proc/self/status").read_text().splitlines()
+        print(next(int(x.split()[1]) for x in lines if x.startswith("VmHWM")) * 1024)
+"""
+
+
+def child(*words):
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), *map(str, words)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(600, 700), (5000, 1500), (1500, 7000)])
+def test_the_plan_is_within_a_fifth_of_the_peak(tmp_path, shape):
+    scene = write_scene(
+        tmp_path / "s.tif", texture(*shape), tiled=True, blockxsize=256, blockysize=256
+    )
+    assert child(scene, "plan") == pytest.approx(child(scene, tmp_path / "out"), rel=0.2)
