@@ -38,8 +38,8 @@ COMMANDS = {
     "simulate": "Paint a landscape whose every pixel's class is known.",
     "qgis-plugin": "Pack the QGIS plugin: Map a scene, and Vectorize, in the Processing toolbox.",
 }
-"""Command to the first sentence of its help; the command stands in ``geocamss/cli/COMMAND.py``, with
-underscores for hyphens."""
+"""Command to the first sentence of its help; the command stands in ``geocamss/cli/COMMAND.py``,
+with underscores for hyphens."""
 
 INTERRUPTED = InterruptError.exit_code
 

@@ -1,12 +1,14 @@
-"""The progress bar: pixels done, pixels a second, time left."""
+"""Progress on stderr: a bar for people, or lines of JSON for programs."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Literal
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
@@ -15,7 +17,10 @@ from rich.text import Text
 if TYPE_CHECKING:
     from geocamss.predict import Progress
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "progress_lines", "told_progress"]
+
+LINES = 1000
+"""A stage is told of in that many lines at most."""
 
 
 class PixelRate(ProgressColumn):
@@ -65,3 +70,30 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
                 bars.update(task, description=f"map, {report.stage}")
 
         yield show
+
+
+@contextmanager
+def progress_lines() -> Iterator[Callable[[Progress], None]]:
+    """Print a line of JSON to stderr for each thousandth of a stage, and for its end.
+
+    Yields:
+        What a run reports to.
+    """
+    last: tuple[str, int] | None = None
+
+    def tell(report: Progress) -> None:
+        nonlocal last
+        now = report.stage, LINES * report.done // max(1, report.total)
+        if now != last:
+            last = now
+            line = {"stage": report.stage, "done": report.done, "total": report.total}
+            click.echo(json.dumps(line), err=True)
+
+    yield tell
+
+
+def told_progress(
+    form: Literal["bar", "json"], *, quiet: bool
+) -> AbstractContextManager[Callable[[Progress], None] | None]:
+    """How a run's progress is told: drawn, or printed line by line; not at all if quiet."""
+    return progress_bar(quiet=quiet) if quiet or form == "bar" else progress_lines()

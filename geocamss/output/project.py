@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import uuid
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,7 +144,8 @@ def _project(layers: Sequence[Layer], title: str, crs: CRS | None, bounds: Bound
     add(root, "homePath", path="")
     add(root, "title", title)
     add(root, "projectCrs").append(_reference(crs))
-    names = [f"{layer.name}_{number}" for number, layer in enumerate(layers)]
+    # QGIS takes no name of ten letters or less.
+    names = [f"{layer.name}_{uuid.uuid5(uuid.NAMESPACE_URL, layer.source)}" for layer in layers]
     _add_legend(root, layers, names)
     canvas = add(root, "mapcanvas", name="theMapCanvas", annotationsVisible=1)
     _add_extent(canvas, bounds)
@@ -155,7 +157,10 @@ def _project(layers: Sequence[Layer], title: str, crs: CRS | None, bounds: Bound
     order = add(root, "layerorder")
     for name in names:
         add(order, "layer", id=name)
-    add(add(add(root, "properties"), "Paths"), "Absolute", "false", type="bool")
+    properties = add(root, "properties")
+    add(add(properties, "Paths"), "Absolute", "false", type="bool")
+    enabled = int(crs is not None)
+    add(add(properties, "SpatialRefSys"), "ProjectionsEnabled", str(enabled), type="int")
     view = add(root, "ProjectViewSettings", UseProjectScales=0, rotation=0)
     left, bottom, right, top = (repr(float(edge)) for edge in bounds)
     extent = add(view, "DefaultViewExtent", xmin=left, ymin=bottom, xmax=right, ymax=top)

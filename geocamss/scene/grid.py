@@ -66,7 +66,7 @@ class Grid:
     """None in pixel space: a picture without a place on the ground."""
 
     transform: Affine
-    """From (column, row) to coordinates; in pixel space as the scene has it."""
+    """From (column, row) to coordinates; in pixel space as the scene has it, else rows downward."""
 
     width: int
     """Columns, in pixels."""
@@ -254,7 +254,8 @@ def _pixel_grid(scene: Scene, model_gsd: float, gsd: object, crs: str | None) ->
         GeocamssWarning,
         stacklevel=3,
     )
-    transform = scene.transform or Affine.identity()
+    # Rows go down, as viewers lay pixels without a place: so polygons lie on the raster.
+    transform = scene.transform or Affine.scale(1.0, -1.0)
     return Grid(None, transform, scene.width, scene.height, (0, 0), (0, 0))
 
 

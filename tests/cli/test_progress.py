@@ -1,8 +1,9 @@
-"""The progress bar: when it is drawn, and what it says."""
+"""Progress: when it is told, and what it says."""
 
 from __future__ import annotations
 
 import io
+import json
 import sys
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geocamss.cli.progress import pixel_rate, progress_bar
+from geocamss.cli.progress import pixel_rate, progress_bar, told_progress
 
 
 class Terminal(io.StringIO):
@@ -54,3 +55,30 @@ def test_rates_have_at_most_three_digits_before_the_point(rate: float) -> None:
     size = {"px/s": 1, "kpx/s": 1e3, "Mpx/s": 1e6, "Gpx/s": 1e9}[unit]
     assert float(number) <= 1000
     assert float(number) * size == pytest.approx(rate, abs=0.051 * size + 0.5 * (size == 1))
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=3000).map(sorted), st.integers(1, 10_000))
+def test_lines_of_json_tell_each_stage_to_its_end(steps: list[int], total: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        stderr = io.StringIO()
+        patch.setattr(sys, "stderr", stderr)
+        with told_progress("json", quiet=False) as report:
+            assert report is not None
+            for done in [*[step for step in steps if step < total], total]:
+                report(SimpleNamespace(stage="map", done=done, total=total))
+            report(SimpleNamespace(stage="polygons", done=1, total=1))
+    lines = [json.loads(line) for line in stderr.getvalue().splitlines()]
+    assert lines[-2:] == [
+        {"stage": "map", "done": total, "total": total},
+        {"stage": "polygons", "done": 1, "total": 1},
+    ]
+    told = [line["done"] for line in lines[:-1]]
+    assert told == sorted(set(told))
+    assert len(told) <= 1001
+
+
+@pytest.mark.parametrize("form", ["bar", "json"])
+def test_quiet_tells_nothing(form, capsys) -> None:
+    with told_progress(form, quiet=True) as report:
+        assert report is None
+    assert capsys.readouterr().err == ""

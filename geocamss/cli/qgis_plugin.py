@@ -1,0 +1,41 @@
+"""``geocamss qgis-plugin``: the plugin that brings geocamss into QGIS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from geocamss.cli.options import examples
+
+__all__ = ["qgis_plugin"]
+
+
+@click.command(
+    "qgis-plugin",
+    epilog=examples(
+        "geocamss qgis-plugin -o geocamss_qgis.zip",
+        after="In QGIS: Plugins, Manage and Install Plugins, Install from ZIP. The algorithms are "
+        "in the Processing toolbox under geocamss.",
+    ),
+)
+@click.option(
+    "-o",
+    "--out",
+    default=Path("geocamss_qgis.zip"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The ZIP file.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+def qgis_plugin(*, out: Path, overwrite: bool) -> None:
+    """Pack the QGIS plugin: Map a scene, and Vectorize, in the Processing toolbox.
+
+    The plugin calls the geocamss that is installed, in its own environment, and leaves QGIS's
+    Python alone.
+    """
+    from geocamss.plugin import write_plugin
+
+    write_plugin(out, overwrite=overwrite)
+    click.echo(f"{out}: in QGIS, Plugins, Manage and Install Plugins, Install from ZIP")

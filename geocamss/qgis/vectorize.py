@@ -1,0 +1,117 @@
+"""Vectorize: ``geocamss vectorize`` in the toolbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterVectorDestination,
+)
+
+from .algorithm import Algorithm
+
+__all__ = ["FORMATS", "Vectorize"]
+
+FORMATS = ("gpkg", "fgb", "parquet")
+"""Endings of the files that the command writes."""
+
+_HELP = """Turns a class raster into polygons with class, name, confidence and area.
+
+Left as they are, the polygons are exactly the pixels. On request small ones are given to their \
+neighbors, borders are smoothed, and simplified together, so that neighbors stay neighbors."""
+
+
+class Vectorize(Algorithm):
+    """``geocamss vectorize``."""
+
+    CLASSES = "CLASSES"
+    MIN_AREA = "MIN_AREA"
+    SIMPLIFY = "SIMPLIFY"
+    SMOOTH = "SMOOTH"
+    POLYGONS = "POLYGONS"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._classes = ""
+
+    def createInstance(self) -> Vectorize:
+        """A copy that is shown or run."""
+        return Vectorize()
+
+    def name(self) -> str:
+        """What scripts call it."""
+        return "vectorize"
+
+    def displayName(self) -> str:
+        """What people call it."""
+        return "Vectorize"
+
+    def shortHelpString(self) -> str:
+        """What stands beside the parameters."""
+        return _HELP.replace("\n", "<br>")
+
+    def tags(self) -> list[str]:
+        """What the toolbox finds it by, besides its name."""
+        return ["polygonize", "raster to vector", "classes", "simplify"]
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Say which parameters there are."""
+        number = QgsProcessingParameterNumber.Double
+        self.addParameter(QgsProcessingParameterRasterLayer(self.CLASSES, "Class raster"))
+        self.addParameter(
+            QgsProcessingParameterNumber(
+                self.MIN_AREA,
+                "Give areas below so many square meters to their neighbors",
+                number,
+                optional=True,
+                minValue=0.0,
+            )
+        )
+        self.addParameter(
+            QgsProcessingParameterNumber(
+                self.SIMPLIFY, "Simplify borders by meters", number, optional=True, minValue=0.0
+            )
+        )
+        self.addParameter(
+            QgsProcessingParameterBoolean(self.SMOOTH, "Smooth borders", defaultValue=False)
+        )
+        self.addParameter(
+            QgsProcessingParameterVectorDestination(
+                self.POLYGONS, "Polygons", QgsProcessing.TypeVectorPolygon
+            )
+        )
+
+    def prepareAlgorithm(
+        self,
+        parameters: dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: Any,  # noqa: ARG002
+    ) -> bool:
+        """Look at the layer, which belongs to QGIS's main thread."""
+        self._classes = self.raster_path(parameters, self.CLASSES, context)
+        return True
+
+    def processAlgorithm(
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: Any
+    ) -> dict[str, Any]:
+        """Write the polygons."""
+        target = str(self.parameterAsOutputLayer(parameters, self.POLYGONS, context))
+        if Path(target).suffix.lstrip(".").lower() not in FORMATS:
+            raise QgsProcessingException(
+                f"{target}: polygons go into a file that ends with .{', .'.join(FORMATS)}"
+            )
+        words = ["vectorize", self._classes, "--out", target]
+        for name, option in ((self.MIN_AREA, "--min-area"), (self.SIMPLIFY, "--simplify")):
+            amount = self.parameterAsDouble(parameters, name, context)
+            if parameters.get(name) is not None and amount > 0:
+                words += [option, repr(amount)]
+        if self.parameterAsBool(parameters, self.SMOOTH, context):
+            words.append("--smooth")
+        return {self.POLYGONS: target} if self.call(words, feedback) else {}

@@ -1,0 +1,138 @@
+"""Runs the plugin's algorithms in QGIS and prints what came of it, as JSON.
+
+``python3 drive_plugin.py FOLDER JOBS``: FOLDER holds the unpacked plugin, JOBS is a JSON file with
+a list of jobs: ``algorithm``, ``parameters``, and on request ``area`` (WKT in longitude and
+latitude, given as a layer in memory), ``cancel_at`` (percent) and ``executable`` (the setting).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from qgis.core import (
+    QgsApplication,
+    QgsFeature,
+    QgsGeometry,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingUtils,
+    QgsProject,
+    QgsVectorLayer,
+)
+
+
+class Feedback(QgsProcessingFeedback):
+    def __init__(self, cancel_at: float | None) -> None:
+        super().__init__(False)
+        self.cancel_at = cancel_at
+        self.warnings: list[str] = []
+        self.highest = 0.0
+        self.progressChanged.connect(self.note)
+
+    def note(self, progress: float) -> None:
+        self.highest = max(self.highest, progress)
+        if self.cancel_at is not None and progress >= self.cancel_at:
+            self.cancel()
+
+    def pushWarning(self, warning: str) -> None:
+        self.warnings.append(warning)
+        super().pushWarning(warning)
+
+
+def look_at_layer(path: str, details, context) -> dict:
+    layer = QgsProcessingUtils.mapLayerFromString(path, context)
+    renderer = layer.renderer()
+    found = {"name": details.name, "valid": layer.isValid(), "renderer": renderer.type()}
+    if found["renderer"] == "paletted":
+        found["legend"] = [[c.value, c.label, c.color.name()] for c in renderer.classes()]
+    elif found["renderer"] == "categorizedSymbol":
+        found["legend"] = [
+            [int(c.value()), c.label(), c.symbol().color().name()] for c in renderer.categories()
+        ]
+        found["count"] = layer.featureCount()
+    return found
+
+
+def run(job: dict) -> dict:
+    from processing.core.ProcessingConfig import ProcessingConfig
+
+    ProcessingConfig.setSettingValue("GEOCAMSS_EXECUTABLE", job.get("executable", ""))
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById(job["algorithm"])
+    context = QgsProcessingContext()
+    context.setProject(QgsProject.instance())
+    feedback = Feedback(job.get("cancel_at"))
+    parameters = dict(job["parameters"])
+    if "area" in job:
+        area = QgsVectorLayer("Polygon?crs=EPSG:4326", "area", "memory")
+        feature = QgsFeature()
+        feature.setGeometry(QgsGeometry.fromWkt(job["area"]))
+        area.dataProvider().addFeature(feature)
+        QgsProject.instance().addMapLayer(area, False)
+        parameters["AREA"] = area.id()
+    able = algorithm.canExecute()
+    try:
+        results, ok = algorithm.run(parameters, context, feedback, {}, False)
+        error = ""
+    except QgsProcessingException as failure:
+        results, ok, error = {}, False, str(failure)
+    opened = context.layersToLoadOnCompletion()
+    return {
+        "able": able,
+        "ok": ok,
+        "error": error,
+        "results": results,
+        "progress": feedback.highest,
+        "canceled": feedback.isCanceled(),
+        "warnings": feedback.warnings,
+        "log": feedback.textLog(),
+        "layers": [look_at_layer(path, details, context) for path, details in opened.items()],
+    }
+
+
+def describe(algorithm) -> dict:
+    return {
+        "name": algorithm.displayName(),
+        "help": algorithm.shortHelpString(),
+        "parameters": {p.name(): p.type() for p in algorithm.parameterDefinitions()},
+        "outputs": {o.name(): o.type() for o in algorithm.outputDefinitions()},
+    }
+
+
+def main(folder: str, jobs: Path) -> None:
+    QgsApplication.setPrefixPath("/usr", True)
+    application = QgsApplication([], False)
+    application.initQgis()
+    sys.path[:0] = [folder, str(Path(QgsApplication.pkgDataPath()) / "python" / "plugins")]
+    from processing.core.Processing import Processing
+
+    Processing.initialize()
+    import geocamss_qgis
+
+    plugin = geocamss_qgis.classFactory(None)
+    plugin.initProcessing()
+    registry = QgsApplication.processingRegistry()
+    provider = registry.providerById("geocamss")
+    found = {
+        "algorithms": {a.id(): describe(a) for a in provider.algorithms()},
+        "endings": provider.supportedOutputVectorLayerExtensions(),
+        "models": registry.createAlgorithmById("geocamss:map")
+        .parameterDefinition("MODEL")
+        .options(),
+    }
+    # What a launcher of QGIS sets: a Python that inherits this does not even start.
+    os.environ.update(PYTHONHOME="/nonexistent", GDAL_DATA="/nonexistent", PROJ_LIB="/nonexistent")
+    found["jobs"] = [run(job) for job in json.loads(jobs.read_text())]
+    found["imported"] = "geocamss" in sys.modules
+    plugin.unload()
+    found["left"] = registry.providerById("geocamss") is not None
+    sys.stdout.write("\n" + json.dumps(found) + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # QGIS takes down Qt in an order that can crash at exit
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
