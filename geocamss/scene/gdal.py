@@ -6,13 +6,15 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio._path import _parse_path
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 __all__ = [
@@ -121,12 +123,16 @@ def quiet(category: type[Warning] = Warning) -> Iterator[None]:
         yield
 
 
-def open_raster(path: str, **options: Any) -> Any:
+def open_raster(path: str, *, drivers: Sequence[str] = (), **options: Any) -> Any:
     """Open a raster for reading, with a handle of its own.
+
+    Only in one of the formats that ``drivers`` names, if it names any.
 
     A scene without georeferencing is met with a warning of this package's, once, and not with
     one of rasterio's for each handle. Filters of warnings belong to the whole process, hence the
     lock.
     """
     with quiet(NotGeoreferencedWarning):
+        if drivers:
+            return DatasetReader(_parse_path(path), driver=list(drivers), sharing=False, **options)
         return rasterio.open(path, sharing=False, **options)

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -318,10 +317,10 @@ def lookup_table(layer: Quality) -> str:
 def _look(bundle: Bundle, path: str) -> _File:
     """Read a file's header."""
     name = gdal_path(path)
-    options: dict[str, Any] = {} if bundle.trusted else {"driver": list(IMAGE_DRIVERS)}
+    drivers = () if bundle.trusted else IMAGE_DRIVERS
     with gdal_environment(name):
         try:
-            dataset = open_raster(name, **options)
+            dataset = open_raster(name, drivers=drivers)
         except (*GDAL_ERRORS, OSError, ValueError, TypeError) as error:
             where = "" if path == bundle.source else f"{bundle.source}: "
             raise SceneError(f"{where}{path}: cannot be opened as a raster: {error}") from error

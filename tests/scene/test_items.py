@@ -1,0 +1,350 @@
+"""STAC: items of several makers, catalogs, searches; and what a catalog must not do."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+
+from geocamss.errors import GeocamssWarning, InputError, SceneError
+from geocamss.scene.catalog import StacSearch, find_scenes
+from geocamss.scene.items import item_bundle, resolve_href
+from geocamss.scene.scene import Scene
+from tests.scene import products
+from tests.scene.test_products import read
+from tests.servers import serving, stac_api
+
+TIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+
+def item(name: str, assets: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    made = pystac.Item(
+        id=name,
+        geometry={
+            "type": "Polygon",
+            "coordinates": [[[10, 46], [10.1, 46], [10.1, 46.1], [10, 46.1], [10, 46]]],
+        },
+        bbox=[10, 46, 10.1, 46.1],
+        datetime=dt.datetime(2024, 8, 30, 10, tzinfo=dt.UTC),
+        properties=properties,
+        collection="scenes",
+    ).to_dict()
+    made["assets"] = assets
+    made["links"] = []
+    assert pystac.Item.from_dict(made).id == name
+    return made
+
+
+def files(folder: Path) -> dict[str, np.ndarray]:
+    stored = {}
+    for seed, (band, size) in enumerate({"B04": 10, "B03": 10, "B11": 20}.items()):
+        values = products.numbers(seed, 400 // size)
+        products.write(folder / f"{band}.tif", values, nodata=0, **products.place(size))
+        stored[band] = values[0]
+    scl = np.random.default_rng(5).integers(0, 12, (1, 20, 20)).astype(np.uint8)
+    products.write(folder / "SCL.tif", scl, **products.place(20))
+    products.write(folder / "look.tif", np.zeros((3, 40, 40), np.uint8), **products.place(10))
+    stored["SCL"] = scl[0]
+    return stored
+
+
+def old_assets(**more: Any) -> dict[str, Any]:
+    """As STAC 1.0 has them, with ``eo:bands`` and ``raster:bands``."""
+    names = {"red": ("B04", "red"), "green": ("B03", "green"), "swir16": ("B11", "swir16")}
+    found: dict[str, Any] = {
+        key: {
+            "href": f"./{code}.tif",
+            "type": TIFF,
+            "roles": ["data"],
+            "eo:bands": [{"name": code, "common_name": common}],
+            "raster:bands": [{"scale": 0.0001, "offset": -0.1, "nodata": 0}],
+        }
+        for key, (code, common) in names.items()
+    }
+    return found | {
+        "visual": {"href": "./look.tif", "type": TIFF, "roles": ["visual"]},
+        "scl": {"href": "./SCL.tif", "type": TIFF, "roles": ["data"]},
+        "thumbnail": {"href": "./look.png", "type": "image/png", "roles": ["thumbnail"]},
+        "info": {"href": "./x.xml", "type": "application/xml", "roles": ["metadata"]},
+        **more,
+    }
+
+
+def new_assets() -> dict[str, Any]:
+    """As STAC 1.1 has them, with common ``bands``."""
+    names = {"B04": "red", "B03": "green", "B11": "swir16"}
+    found: dict[str, Any] = {
+        code: {
+            "href": f"./{code}.tif",
+            "type": TIFF,
+            "roles": ["data", "reflectance"],
+            "nodata": 0,
+            "raster:scale": 0.0001,
+            "raster:offset": -0.1,
+            "bands": [{"name": code, "eo:common_name": common}],
+        }
+        for code, common in names.items()
+    }
+    return found | {"SCL": {"href": "./SCL.tif", "type": TIFF, "roles": ["data"]}}
+
+
+def saved(folder: Path, found: dict[str, Any], name: str = "item.json") -> Path:
+    path = folder / name
+    path.write_text(json.dumps(found))
+    return path
+
+
+@pytest.mark.parametrize("assets", [old_assets, new_assets])
+def test_an_item_is_a_scene(tmp_path, assets):
+    stored = files(tmp_path)
+    path = saved(tmp_path, item("S2B_X", assets(), platform="sentinel-2b"))
+    scene = Scene.open(path)
+    assert scene.id == "S2B_X"
+    assert scene.datetime == dt.datetime(2024, 8, 30, 10, tzinfo=dt.UTC)
+    assert [band.name for band in scene.bands] == ["red", "green", "swir1"]
+    assert {(band.scale, band.offset) for band in scene.bands} == {(1e-4, -0.1)}
+    values, valid = read(scene, "red", "green")
+    clear = np.isin(stored["SCL"], (2, 4, 5, 6, 7, 11)).repeat(2, 0).repeat(2, 1)
+    assert (valid == clear).all()
+    assert (values[0][valid] == stored["B04"][valid]).all()
+
+
+@pytest.mark.parametrize(
+    ("properties", "declared", "expected"),
+    [
+        ({"earthsearch:boa_offset_applied": True}, True, (1e-4, 0.0)),
+        ({"earthsearch:boa_offset_applied": False}, True, (1e-4, -0.1)),
+        ({"s2:processing_baseline": "05.11"}, False, (1e-4, -0.1)),
+        ({"s2:processing_baseline": "02.12"}, False, (1e-4, 0.0)),
+        ({}, False, (1.0, 0.0)),
+    ],
+)
+def test_offsets_are_applied_once_whatever_a_catalog_has_done(
+    tmp_path, card, properties, declared, expected
+):
+    files(tmp_path)
+    assets = old_assets()
+    if not declared:
+        for asset in assets.values():
+            asset.pop("raster:bands", None)
+    path = saved(tmp_path, item("x", assets, **properties))
+    with pytest.warns(GeocamssWarning, match="pixels are left out by scl"):
+        scene = Scene.open(path, card=card("red", "green"))
+    assert {(band.scale, band.offset) for band in scene.bands} == {expected}
+
+
+def test_of_two_assets_with_one_band_the_tiff_is_taken(tmp_path):
+    files(tmp_path)
+    twice = {
+        "href": "./B04.jp2",
+        "type": "image/jp2",
+        "roles": ["data"],
+        "eo:bands": [{"name": "B04", "common_name": "red"}],
+    }
+    assets = {"red-jp2": twice, **old_assets()}
+    scene = Scene.open(saved(tmp_path, item("x", assets)))
+    assert [band.name for band in scene.bands] == ["red", "green", "swir1"]
+
+
+def test_bands_of_one_common_name_keep_their_own(tmp_path):
+    files(tmp_path)
+    assets = {
+        code: {
+            "href": f"./{file}.tif",
+            "type": TIFF,
+            "eo:bands": [{"name": code, "common_name": "rededge", "center_wavelength": wavelength}],
+        }
+        for code, file, wavelength in (("B05", "B04", 0.704), ("B06", "B03", 0.74))
+    }
+    scene = Scene.open(saved(tmp_path, item("x", assets, platform="sentinel-2a")))
+    assert [band.name for band in scene.bands] == ["rededge1", "rededge2"]
+
+
+def test_an_asset_of_several_bands_gives_them_all(tmp_path):
+    values = np.concatenate([products.numbers(seed, 12) for seed in range(4)])
+    products.write(tmp_path / "image.tif", values, **products.place(10))
+    bands = [{"name": n, "common_name": n} for n in ("red", "green", "blue", "nir")]
+    assets = {"image": {"href": "image.tif", "type": TIFF, "eo:bands": bands}}
+    scene = Scene.open(saved(tmp_path, item("x", assets)))
+    assert (read(scene, "nir", "red")[0] == values[[3, 0]]).all()
+
+
+def test_an_item_with_one_plain_file_is_that_file(tmp_path):
+    path = products.write(tmp_path / "image.tif", products.numbers(0, 12), **products.place(10))
+    assets = {"image": {"href": "image.tif", "type": TIFF, "roles": ["data"]}}
+    where = saved(tmp_path, item("day-1", assets))
+    assert Scene.open(where).path == str(path)
+    (source,) = find_scenes([where])
+    assert (source.id, source.path) == ("day-1", str(path))
+
+
+def catalog_of(folder: Path) -> Path:
+    """A catalog, its collection and three items, written and validated by pystac."""
+    files(folder)
+    catalog = pystac.Catalog(id="root", description="all")
+    collection = pystac.Collection(
+        id="scenes",
+        description="scenes",
+        extent=pystac.Extent(
+            pystac.SpatialExtent([[10, 46, 10.1, 46.1]]),
+            pystac.TemporalExtent([[dt.datetime(2024, 1, 1, tzinfo=dt.UTC), None]]),
+        ),
+    )
+    catalog.add_child(collection)
+    for name in ("a", "b", "c"):
+        found = pystac.Item.from_dict(item(name, {}))
+        for key, facts in new_assets().items():
+            whole = {**facts, "href": str(folder / facts["href"])}
+            found.add_asset(key, pystac.Asset.from_dict(whole))
+        collection.add_item(found)
+    catalog.normalize_hrefs(str(folder / "catalog"))
+    catalog.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
+    return folder / "catalog" / "catalog.json"
+
+
+def test_a_catalog_is_walked_down_to_its_items(tmp_path):
+    path = catalog_of(tmp_path)
+    expected = [found.id for found in pystac.Catalog.from_file(path).get_items(recursive=True)]
+    for source in (path, path.parent, path.parent / "scenes/collection.json"):
+        found = find_scenes([source])
+        assert [scene.id for scene in found] == expected
+        assert {scene.datetime for scene in found} == {dt.datetime(2024, 8, 30, 10, tzinfo=dt.UTC)}
+    # What is found needs the catalog no more.
+    (tmp_path / "catalog").rename(tmp_path / "elsewhere")
+    assert [band.name for band in Scene.open(found[0].path).bands] == ["red", "green", "swir1"]
+
+
+def test_an_item_collection_is_its_items(tmp_path):
+    files(tmp_path)
+    features = [item(name, new_assets()) for name in ("a", "b", "a")]
+    collection = {"type": "FeatureCollection", "features": features}
+    assert len(pystac.ItemCollection.from_dict(collection)) == 3
+    path = saved(tmp_path, collection, "found.json")
+    assert [scene.id for scene in find_scenes([path])] == ["a", "b"]
+    with pytest.raises(SceneError, match="holds several scenes"):
+        Scene.open(path)
+
+
+def test_a_search_goes_through_all_pages(tmp_path):
+    stored = files(tmp_path)
+    with serving(tmp_path) as server:
+        items = [item(f"s{i}", new_assets(), **{"eo:cloud_cover": 10.0 * i}) for i in range(6)]
+        for found in items:
+            for asset in found["assets"].values():
+                asset["href"] = f"{server.url}/{Path(asset['href']).name}"
+        del items[5]["properties"]["eo:cloud_cover"]
+        items[0]["collection"] = "other"
+        with stac_api(items) as api:
+            search = StacSearch(
+                api.url,
+                ("scenes",),
+                (9.0, 45.0, 11.0, 47.0),
+                "2024-01-01/2024-12-31",
+                max_cloud=30,
+            )
+            found = find_scenes([], stac=search)
+            assert [scene.id for scene in found] == ["s1", "s2", "s3", "s5"]
+            assert sum("/search" in path for path in api.asked) == 3
+            assert len(find_scenes([], stac=StacSearch(api.url, limit=2))) == 2
+            nowhere = StacSearch(api.url, bbox=(100.0, 0.0, 101.0, 1.0))
+            with pytest.raises(InputError, match="finds nothing"):
+                find_scenes([], stac=nowhere)
+        scene = Scene.open(found[0].path)  # the API is gone, the files are there
+        values, valid = read(scene, "red")
+        assert (values[0][valid] == stored["B04"][valid]).all()
+
+
+@pytest.mark.timeout(120)
+def test_a_server_that_is_no_api_is_named(tmp_path):
+    with serving(tmp_path) as server, pytest.raises(InputError, match=server.url):
+        find_scenes([], stac=StacSearch(server.url))
+    with pytest.raises(InputError, match=r"the search fails.*refused"):
+        find_scenes([], stac=StacSearch("http://127.0.0.1:9/stac"))
+    with stac_api([]) as api:
+        api.broken = True
+        with pytest.raises(InputError, match="the search fails"):
+            find_scenes([], stac=StacSearch(api.url))
+
+
+@pytest.mark.parametrize(
+    ("found", "error"),
+    [
+        ({"type": "Feature", "id": "x", "assets": {}}, "no asset that is a picture"),
+        ({"type": "Feature", "id": "x"}, "has no assets"),
+        ({"type": "Feature", "id": "x", "assets": {"a": {}}}, "has no address"),
+        ({"type": "Feature", "id": "x", "assets": {"a": 1}}, "no sound STAC item"),
+        ({"type": "Topology"}, "is no STAC item, collection or catalog"),
+        ({"type": "FeatureCollection"}, "has no list of items"),
+        ({"type": "Catalog", "links": [{"rel": "item"}]}, "a link without an address"),
+        ({"type": "Catalog", "links": []}, "leads to no item"),
+        ([], "is no STAC item"),
+    ],
+)
+def test_what_is_no_item_is_said(tmp_path, found, error):
+    with pytest.raises(SceneError, match=error):
+        find_scenes([saved(tmp_path, found)])
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "/vsicurl/http://x/y.tif",
+        "/vsimem/x",
+        "/vsizip//etc/x.zip",
+        "<VRTDataset/>",
+        "HDF5:/etc/passwd",
+        "WMS:http://x",
+        "NETCDF:x.nc:a",
+        "ftp://x/y.tif",
+        "a\nb.tif",
+        "",
+        "x" * 10_000,
+    ],
+)
+def test_a_catalog_leads_to_files_and_urls_only(href):
+    with pytest.raises(SceneError, match=r"leads to|without an address"):
+        resolve_href(href, "/data/item.json")
+
+
+def test_a_catalog_on_a_server_leads_to_no_local_file():
+    base = "https://example.org/a/item.json"
+    with pytest.raises(SceneError, match="leads to this machine's"):
+        resolve_href("file:///etc/passwd", base)
+    assert resolve_href("/etc/passwd", base) == "https://example.org/etc/passwd"
+    assert resolve_href("../b.tif", base) == "https://example.org/b.tif"
+    assert resolve_href("./b.tif", "/data/c/item.json") == "/data/c/b.tif"
+
+
+def test_a_file_of_a_catalog_that_names_other_files_is_not_followed(tmp_path):
+    """A VRT that calls itself a TIFF would let a catalog read any file of this machine."""
+    secret = products.write(tmp_path / "secret.tif", products.numbers(0, 9), **products.place(10))
+    with rasterio.open(secret) as file:
+        wide, high = file.shape
+    (tmp_path / "red.tif").write_text(
+        f'<VRTDataset rasterXSize="{wide}" rasterYSize="{high}"><VRTRasterBand dataType="UInt16" '
+        f'band="1"><SimpleSource><SourceFilename>{secret}</SourceFilename><SourceBand>1'
+        "</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    asset = {"href": "red.tif", "type": TIFF, "eo:bands": [{"name": "red", "common_name": "red"}]}
+    path = saved(tmp_path, item("x", {"red": asset}))
+    with pytest.raises(SceneError, match=r"red\.tif: cannot be opened"):
+        Scene.open(path)
+
+
+def test_a_bundle_says_what_its_item_says(tmp_path):
+    bundle = item_bundle(item("x", old_assets()), str(tmp_path / "item.json"))
+    assert not isinstance(bundle, str)
+    assert [band.path for band in bundle.bands] == [
+        str(tmp_path / name) for name in ("B04.tif", "B03.tif", "B11.tif")
+    ]
+    assert not bundle.trusted
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert bundle.paths[-1] == str(tmp_path / "SCL.tif")
