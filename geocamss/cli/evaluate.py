@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from geocamss.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from geocamss.evaluation.pairs import Pair
+    from geocamss.predict import Progress
+    from geocamss.request import Request
 
 __all__ = ["evaluate"]
 
@@ -39,6 +42,7 @@ def _meaning(_context: click.Context, _parameter: click.Parameter, given: Any) -
         "geocamss evaluate images/ masks/ --map '#3C1098=building' --map '#E2A929=water'",
         "geocamss evaluate --recipe recipes/aerial-landcover.yaml --data ../shared/data",
         "geocamss evaluate scene.tif truth.tif --corrupt --figure figures --json scores.json",
+        "geocamss evaluate scene.tif truth.tif --calibrate calibrated.safetensors",
     ),
 )
 @click.argument("files", nargs=-1, metavar="[SCENE LABELS]...")
@@ -90,6 +94,14 @@ def _meaning(_context: click.Context, _parameter: click.Parameter, given: Any) -
     metavar="FOLDER",
     help="Draw figures here. Needs the extra geocamss[plot].",
 )
+@click.option(
+    "--calibrate",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="First fit the temperature to these labels, and write the model with it here; the scores "
+    "are then this model's. The labels should be none that the model was trained on.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file of --calibrate.")
 @model_options
 @quiet_option
 def evaluate(
@@ -104,6 +116,8 @@ def evaluate(
     only: tuple[str, ...] | None,
     json_file: Path | None,
     figure: Path | None,
+    calibrate: Path | None,
+    overwrite: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -125,11 +139,15 @@ def evaluate(
     chosen = tuple(only if only is not None else CORRUPTIONS) if corrupt else ()
     chosen_corruptions(chosen)
     _check_writable(json_file, figure)
+    if calibrate is not None and calibrate.exists() and not overwrite:
+        raise OutputError(f"{calibrate} exists; give another file, or --overwrite")
     request = Request(**options)
     with (
         _pairs(files, recipe, data, meaning, class_field) as pairs,
         progress_bar(quiet=quiet) as progress,
     ):
+        if calibrate is not None:
+            request = _calibrated(pairs, request, calibrate, progress, quiet=quiet)
         found = evaluate_pairs(
             pairs, request, tolerance=tolerance, corruptions=chosen, progress=progress
         )
@@ -139,6 +157,28 @@ def evaluate(
         draw(found, figure)
     if not quiet:
         print_evaluation(found)
+
+
+def _calibrated(
+    pairs: tuple[Pair, ...],
+    request: Request,
+    out: Path,
+    progress: Callable[[Progress], None] | None,
+    *,
+    quiet: bool,
+) -> Request:
+    """Fit the temperature, write the model, and ask for that one from here on."""
+    from geocamss.evaluation.calibrate import fit_temperature, write_calibrated
+    from geocamss.models.registry import resolve
+
+    fit = fit_temperature(pairs, request, progress)
+    write_calibrated(resolve(str(request.model)), fit.temperature, out)
+    if not quiet:
+        click.echo(
+            f"{out}: temperature {fit.temperature:g}, was {fit.before:g}; negative log-likelihood "
+            f"{fit.nll:.4f}, was {fit.nll_before:.4f}, of {fit.pixels:,} labeled pixels\n"
+        )
+    return replace(request, model=out)
 
 
 @contextmanager

@@ -62,7 +62,8 @@ def boundary_counts(
         near the map's and all.
     """
     labeled = (labels >= 0) & (labels < classes)
-    mapped = np.where(labeled & (predicted >= 0) & (predicted < classes), predicted, -1)
+    known = labeled & (predicted >= 0) & (predicted < classes)
+    mapped = np.where(known, predicted.astype(np.int64), -1)
     truth = np.where(labeled, labels.astype(np.int64), -1)
     ours, theirs = _edges(mapped), _edges(truth)
     counts = np.zeros((classes, 4), np.int64)

@@ -22,7 +22,7 @@ __all__ = ["CORRUPTIONS", "Corruption", "Patch", "chosen_corruptions"]
 
 Floats = NDArray[np.float32]
 
-FIELD_SPACING = 256
+FIELD_SPACING = 128
 """Clouds and their shadows are about this many pixels across."""
 
 MOTION_ANGLE = math.radians(30)
