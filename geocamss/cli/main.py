@@ -29,6 +29,7 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS = {
     "predict": "Map a scene: classes, confidence, polygons and their styles.",
     "view": "Look at a map in the browser, at full resolution.",
+    "map": "Map many scenes, on this machine or on a cluster, and report on them.",
     "info": "Tell what a scene or a model is.",
     "models": "List the built-in models.",
     "evaluate": "Score maps of a model against labels.",

@@ -16,11 +16,12 @@ from PIL import Image, ImageDraw, ImageFont
 from geocamss.classes import NODATA, ClassScheme
 from geocamss.output.areas import ClassArea
 
-__all__ = ["render_preview", "stretch", "stretch_range"]
+__all__ = ["render_preview", "stretch", "stretch_range", "stretch_ranges", "stretched"]
 
 Bytes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 RGB = tuple[int, int, int]
+Range = tuple[float, float] | None
 
 WIDTH = 1600
 """Of the picture at most, in pixels."""
@@ -60,17 +61,45 @@ def stretch(bands: NDArray[np.generic], valid: Bools) -> Bytes:
     Returns:
         (h, w, 3) uint8, 0 where not valid.
     """
+    return stretched(bands, valid, stretch_ranges(bands, valid))
+
+
+def stretch_ranges(bands: NDArray[np.generic], valid: Bools) -> tuple[Range, ...]:
+    """What is black and what is full in a picture of bands, for each band that it shows.
+
+    A picture already, of three bands of uint8, has none; see ``stretch`` for the arguments.
+    """
     if bands.ndim != 3 or bands.shape[1:] != valid.shape or not len(bands):
         raise ValueError(f"bands must be (C, h, w) over {valid.shape}, got {bands.shape}")
-    chosen = bands[:3] if len(bands) >= 3 else bands[:1].repeat(3, axis=0)
-    if bands.dtype == np.uint8 and len(bands) >= 3:
-        picture = chosen
-    else:
-        picture = np.stack([_stretched(band, valid) for band in chosen])
-    return np.ascontiguousarray(np.where(valid, picture, 0).transpose(1, 2, 0), dtype=np.uint8)
+    if len(bands) < 3:
+        return (stretch_range(bands[0], valid),)
+    if bands.dtype == np.uint8:
+        return ()
+    return tuple(stretch_range(band, valid) for band in bands[:3])
 
 
-def stretch_range(band: NDArray[np.generic], valid: Bools) -> tuple[float, float] | None:
+def stretched(bands: NDArray[np.generic], valid: Bools, ranges: Sequence[Range]) -> Bytes:
+    """Make a picture of bands by ranges that were found before, perhaps in a larger part of them.
+
+    Args:
+        bands: (C, h, w), as ``stretch`` takes them.
+        valid: (h, w) True = usable.
+        ranges: from ``stretch_ranges``.
+
+    Returns:
+        (h, w, 3) uint8, 0 where not valid.
+    """
+    chosen = bands[: len(ranges)] if ranges else bands[:3]
+    if ranges:
+        shown = (_shown(*pair, valid) for pair in zip(chosen, ranges, strict=True))
+        chosen = np.stack(list(shown))
+    picture = np.where(valid, chosen, 0).transpose(1, 2, 0)
+    if picture.shape[2] == 1:
+        picture = picture.repeat(3, axis=2)
+    return np.ascontiguousarray(picture, dtype=np.uint8)
+
+
+def stretch_range(band: NDArray[np.generic], valid: Bools) -> Range:
     """The values of a band that a picture of it shows black and full.
 
     They are its 2nd and 98th percentile over valid pixels; where these are one, its extremes. None
@@ -86,10 +115,9 @@ def stretch_range(band: NDArray[np.generic], valid: Bools) -> tuple[float, float
     return (float(low), float(high)) if low < high else None
 
 
-def _stretched(band: NDArray[np.generic], valid: Bools) -> Bytes:
+def _shown(band: NDArray[np.generic], shown: Range, valid: Bools) -> Bytes:
     values = np.asarray(band.real, dtype=np.float64)
     usable = valid & np.isfinite(values)
-    shown = stretch_range(band, valid)
     if shown is None:
         return np.full(band.shape, 128 if usable.any() else 0, dtype=np.uint8)
     low, high = shown

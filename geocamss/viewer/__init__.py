@@ -1,0 +1,1 @@
+"""A finished map at full resolution, in the browser, from a server on this machine."""
