@@ -12,6 +12,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geocamss.batch.job import BatchResult, map_scenes
+    from geocamss.batch.mosaic_grid import Mosaic
     from geocamss.classes import Class, ClassScheme
     from geocamss.errors import GeocamssError, GeocamssWarning
     from geocamss.evaluation.evaluate import evaluate
@@ -23,17 +25,20 @@ if TYPE_CHECKING:
     from geocamss.result import Result
 
 __all__ = [
+    "BatchResult",
     "Class",
     "ClassScheme",
     "Evaluation",
     "GeocamssError",
     "GeocamssWarning",
     "ModelCard",
+    "Mosaic",
     "Plan",
     "Result",
     "__version__",
     "evaluate",
     "from_module",
+    "map_scenes",
     "plan",
     "predict",
 ]
@@ -41,16 +46,19 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BatchResult": "geocamss.batch.job",
     "Class": "geocamss.classes",
     "ClassScheme": "geocamss.classes",
     "Evaluation": "geocamss.evaluation.evaluation",
     "GeocamssError": "geocamss.errors",
     "GeocamssWarning": "geocamss.errors",
     "ModelCard": "geocamss.modelcard",
+    "Mosaic": "geocamss.batch.mosaic_grid",
     "Plan": "geocamss.plan",
     "Result": "geocamss.result",
     "evaluate": "geocamss.evaluation.evaluate",
     "from_module": "geocamss.models.module",
+    "map_scenes": "geocamss.batch.job",
     "plan": "geocamss.plan",
     "predict": "geocamss.predict",
 }

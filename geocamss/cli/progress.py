@@ -15,9 +15,10 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from geocamss.batch.run import BatchProgress
     from geocamss.predict import Progress
 
-__all__ = ["progress_bar", "progress_lines", "told_progress"]
+__all__ = ["batch_progress", "progress_bar", "progress_lines", "told_progress"]
 
 LINES = 1000
 """A stage is told of in that many lines at most."""
@@ -97,3 +98,51 @@ def told_progress(
 ) -> AbstractContextManager[Callable[[Progress], None] | None]:
     """How a run's progress is told: drawn, or printed line by line; not at all if quiet."""
     return progress_bar(quiet=quiet) if quiet or form == "bar" else progress_lines()
+
+
+@contextmanager
+def batch_progress(*, quiet: bool) -> Iterator[Callable[[BatchProgress], None]]:
+    """Tell on stderr how far a job has come: bars of scenes and of blocks, or a line a scene.
+
+    Args:
+        quiet: tell nothing.
+
+    Yields:
+        What a job reports to.
+    """
+    if quiet:
+        yield lambda _: None
+        return
+    if not sys.stderr.isatty():
+        yield _tell_ending
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        scenes, blocks = bars.add_task("scenes", total=0), bars.add_task("blocks", total=0)
+
+        def show(report: BatchProgress) -> None:
+            failed = f", {report.failed} failed" if report.failed else ""
+            bars.update(
+                scenes,
+                completed=report.ended,
+                total=report.scenes,
+                description=f"scenes{failed}",
+            )
+            bars.update(blocks, completed=report.blocks_done, total=report.blocks)
+
+        yield show
+
+
+def _tell_ending(report: BatchProgress) -> None:
+    """A line for each scene that comes to its end, for logs."""
+    scene = report.ending
+    if scene is None:
+        return
+    what = {"done": "mapped", "kept": "mapped before"}.get(scene.state, scene.state)
+    why = f": {scene.reason}" if scene.reason else ""
+    click.echo(f"{report.ended} of {report.scenes}: {scene.id} {what}{why}", err=True)

@@ -15,7 +15,7 @@ from typing import Any, Self, TextIO
 
 from geocamss.errors import OutputError
 
-__all__ = ["OutputFolder"]
+__all__ = ["WORK", "OutputFolder", "read_key"]
 
 WORK = ".geocamss"
 """Folder inside the output folder where everything waits until it is complete."""
@@ -93,7 +93,7 @@ class OutputFolder:
             )
 
     def _take_up(self) -> None:
-        before = _read_key(self.work / JOURNAL)
+        before = read_key(self.work)
         if (self.work / READY).exists():
             self._move()
             if before == self.key:
@@ -164,10 +164,10 @@ class OutputFolder:
         return blocks.is_dir() and any(blocks.iterdir())
 
 
-def _read_key(journal: Path) -> str | None:
-    """The key in a journal; None when there is none, or it cannot be understood."""
+def read_key(work: Path) -> str | None:
+    """The key in a work folder's journal; None when there is none, or it cannot be understood."""
     try:
-        content = json.loads(journal.read_text(encoding="utf-8"))
+        content = json.loads((work / JOURNAL).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     key = content.get("key") if isinstance(content, dict) else None

@@ -1,0 +1,144 @@
+"""What a job has finished, scene by scene, in the output folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from geocamss.errors import OutputError
+from geocamss.output.areas import ClassArea
+from geocamss.output.folder import WORK
+from geocamss.products import files_of
+
+__all__ = ["Ledger", "Record"]
+
+FOLDER = ".geocamss-map"
+"""Folder inside the output folder where records lie."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished map, in as much as later runs and the report want to know of it."""
+
+    key: str
+    """Hash of all that fixed the map."""
+
+    outputs: tuple[str, ...]
+    """Names of those that were written."""
+
+    pixels: int
+    """Of the grid."""
+
+    blocks: int
+    """That it was cut into."""
+
+    seconds: float
+    """That workers spent on it, by the wall clock."""
+
+    batch: int
+    """Chips at once."""
+
+    datetime: str | None
+    """When the scene was acquired, ISO 8601, UTC."""
+
+    areas: tuple[ClassArea, ...]
+    """Of the classes."""
+
+    thumbnail: str
+    """A small picture of the map, PNG in base 64; may be empty."""
+
+    @classmethod
+    def of(cls, content: Any) -> Self:
+        """Read what ``asdict`` and JSON made of a record.
+
+        Raises:
+            TypeError, KeyError, ValueError: it is no record.
+        """
+        fields = dict(content)
+        fields["areas"] = tuple(ClassArea(**area) for area in fields["areas"])
+        fields["outputs"] = tuple(fields["outputs"])
+        return cls(**fields)
+
+
+@dataclass
+class Ledger:
+    """The records of an output folder; one job at a time may keep them."""
+
+    path: Path
+    """The output folder."""
+
+    _lock: TextIO | None = field(default=None, init=False, repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where the records lie."""
+        return self.path / FOLDER
+
+    def __enter__(self) -> Self:
+        """Make the folder and lock it.
+
+        Raises:
+            OutputError: it cannot be written, or another job writes there.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"{self.path} is a file, and the outputs need a folder")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._take((self.folder / "lock").open("a+"))
+        except OSError as error:
+            raise OutputError(
+                f"cannot write into {self.path}: {error.strerror or error}; "
+                "choose another folder with -o"
+            ) from error
+        return self
+
+    def _take(self, lock: TextIO) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            raise OutputError(
+                f"another job (process {holder}) is writing into {self.path}; "
+                "wait for it, or choose another folder with -o"
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def finished(self, scene: str, key: str, outputs: Collection[str]) -> Record | None:
+        """The record of a scene whose map is there, whole, and the one that is asked for."""
+        try:
+            record = Record.of(json.loads(self._file(scene).read_text("utf-8")))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        folder = self.path / scene
+        same = record.key == key and set(outputs) <= set(record.outputs)
+        whole = all((folder / name).exists() for name in files_of(record.outputs))
+        return record if same and whole and not (folder / WORK).exists() else None
+
+    def write(self, scene: str, record: Record) -> None:
+        """Keep a record; it appears when it is whole."""
+        part = self._file(scene).with_suffix(".part")
+        part.write_text(json.dumps(asdict(record)), "utf-8")
+        part.replace(self._file(scene))
+
+    def _file(self, scene: str) -> Path:
+        return self.folder / f"{scene}.json"
