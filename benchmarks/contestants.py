@@ -15,8 +15,11 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -98,8 +101,7 @@ def omnicloudmask(scene: Path, out: Path, network: str) -> Job:
 
 def terratorch(scene: Path, out: Path, network: str) -> Job:
     """The tiled inference of terratorch; its users read and write a scene as a whole."""
-    from terratorch.tasks.tiled_inference import tiled_inference
-
+    tiled_inference = _tiled_inference()
     net = _Scaled(module(network, BANDS, CLASSES))
 
     def run() -> None:
@@ -118,6 +120,27 @@ def terratorch(scene: Path, out: Path, network: str) -> Job:
         _write(out, profile, logits[0].argmax(0).to(torch.uint8).numpy())
 
     return run
+
+
+def _tiled_inference() -> Callable[..., torch.Tensor]:
+    """The function, also where not all is installed that other parts of its package want."""
+    try:
+        found = import_module("terratorch.tasks.tiled_inference")
+    except ImportError:
+        spec = find_spec("terratorch")
+        if spec is None or not spec.submodule_search_locations:
+            raise
+        root = Path(spec.submodule_search_locations[0])
+        for name in ("terratorch", "terratorch.models", "terratorch.tasks", "terratorch.registry"):
+            stand_in = ModuleType(name)
+            stand_in.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
+            sys.modules[name] = stand_in
+        stand_in.BACKBONE_REGISTRY = None  # type: ignore[attr-defined]
+        for name in [name for name in sys.modules if name.startswith("terratorch.models.")]:
+            del sys.modules[name]
+        found = import_module("terratorch.tasks.tiled_inference")
+    function: Callable[..., torch.Tensor] = found.tiled_inference
+    return function
 
 
 def torchgeo(scene: Path, out: Path, network: str) -> Job:

@@ -228,15 +228,13 @@ def decide(sums: Tensor, values: Sequence[int]) -> tuple[Tensor, Tensor]:
         likely classes the first wins.
     """
     best = sums.amax(dim=0)
-    classes = torch.full_like(best, NODATA, dtype=torch.uint8)
+    classes = torch.full_like(best, NODATA)
+    mask = torch.empty_like(best)  # all bits where something holds, else none
     for total, value in reversed(list(zip(sums, values, strict=True))):
-        # Bit by bit: several times as fast as an index, or as where().
-        classes ^= (classes ^ value) & _everywhere(total == best)
-    empty = _everywhere(best == 0)
-    percent = best.float().mul_(100.0 / UNIT).round_().to(torch.uint8)
-    return classes | empty, percent | empty
-
-
-def _everywhere(condition: Tensor) -> Tensor:
-    """255 where a condition holds, else 0: a mask for bits."""
-    return condition.view(torch.uint8).neg_()
+        # Bit by bit, in one number format: several times as fast as an index, or as where().
+        torch.eq(total, best, out=mask).neg_()
+        classes ^= (classes ^ value) & mask
+    percent = best.float().mul_(100.0 / UNIT).round_().to(torch.int16)
+    torch.eq(best, 0, out=mask).neg_()
+    bits = mask & NODATA
+    return (classes | bits).to(torch.uint8), (percent | bits).to(torch.uint8)

@@ -41,7 +41,7 @@ class Plan:
     """Rows and columns of blocks."""
 
     block: tuple[int, int]
-    """Height and width of a block, in pixels, at most."""
+    """Height and width of a block, in pixels, about."""
 
     chip: int
     """Side of what the network sees at once, in pixels."""
@@ -136,12 +136,13 @@ def plan_run(run: Run) -> Plan:
     tiles = len(layout.tile_rows) * len(layout.tile_cols)
     busy, exact = _busy_tiles(run)
     on_gpu = run.segmenter.device.type == "cuda"
-    interior = layout.interior(layout.block(0, 0))
+    sides = zip(layout.block_tiles, layout.shape, strict=True)
+    high, wide = (min(count * layout.lattice.step, side) for count, side in sides)
     return Plan(
         width=run.grid.width,
         height=run.grid.height,
         blocks=layout.block_shape,
-        block=interior.shape,
+        block=(high, wide),
         chip=card.chip,
         overlap=card.overlap,
         batch=run.batch,

@@ -70,7 +70,7 @@ def test_a_plan_counts_what_the_run_does(tmp_path, model, monkeypatch):
     assert (planned.height, planned.width) == (300, 410)
     assert planned.blocks == layout.block_shape
     assert planned.tiles == sum(len(list(block.tiles())) for block in layout.blocks())
-    assert planned.block == max(layout.interior(block).shape for block in layout.blocks())
+    assert planned.block == tuple(48 * count for count in layout.block_tiles)
     assert (planned.skipped, planned.exact) == (0, True)
     assert planned.seconds > 0
     assert planned.memory == sum(planned.parts.values())
@@ -156,7 +156,8 @@ def test_a_budget_changes_no_pixel(tmp_path, model):
 
 CHILD = """
     import sys, torch
-        import geocamss
+    from pathlib import Path
+    import geocamss
     scene, out = sys.argv[1:]
     torch.manual_seed(0)
     card = geocamss.ModelCard(

@@ -8,6 +8,7 @@ from torch import Tensor
 from geocamss.errors import ModelError
 from geocamss.modelcard import ModelCard
 from geocamss.models.fingerprint import fingerprint
+from geocamss.models.normalize import surely_all
 from geocamss.models.segmenter import Sampling, Segmenter
 
 __all__ = ["from_module"]
@@ -55,7 +56,7 @@ class _ModuleSegmenter:
 
     def __call__(self, chips: Tensor, valid: Tensor, corners: Tensor, sampling: Sampling) -> Tensor:
         del corners, sampling
-        if self._device.type != "cpu" or not bool(valid.all()):
+        if not surely_all(valid):
             chips = chips.masked_fill(~valid[:, None], 0)
         if not self._dtype.is_complex and self._dtype.is_floating_point:
             chips = chips.to(self._dtype)

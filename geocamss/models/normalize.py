@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geocamss.modelcard import ModelCard
 
-__all__ = ["Normalizer"]
+__all__ = ["Normalizer", "surely_all"]
 
 LIMIT = 1e4
 """No input is farther from the mean, in standard deviations of the training data."""
@@ -66,9 +66,15 @@ class Normalizer:
         out.copy_(chips)
         # Band by band: one number for a whole plane is several times as fast as a column of them.
         for band, (gain, bias) in enumerate(zip(self.gain, self.bias, strict=True)):
-            out[:, band].mul_(gain).add_(bias)
+            plane = out[:, band]
+            torch.add(torch.tensor(bias, dtype=torch.float32), plane, alpha=gain, out=plane)
         # A float64 beyond float32 becomes infinite, and one infinite pixel would spoil its chip.
         out.clamp_(-LIMIT, LIMIT)
-        if out.device.type != "cpu" or not bool(valid.all()):  # a GPU would have to be waited for
+        if not surely_all(valid):
             out.masked_fill_(~valid[:, None], 0.0)
         return out
+
+
+def surely_all(valid: Tensor) -> bool:
+    """True if everything is valid and that is quickly known; a GPU would have to be waited for."""
+    return valid.device.type == "cpu" and bool(valid.numpy().all())
