@@ -13,7 +13,7 @@ def escape(text: object) -> str:
 
     Control characters and lone surrogates, which no page can hold, become question marks.
     """
-    shown = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in str(text))
+    shown = "".join(c if c.isprintable() or c in "\n\t\u00a0" else "\ufffd" for c in str(text))
     return html.escape(shown, quote=True)
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from geocamss.classes import ClassScheme
+from geocamss.hypertext import card, escape, swatch
 
 __all__ = ["SAMPLERS", "BandSpec", "ModelCard", "Sampler", "TrainingSource"]
 
@@ -177,6 +178,21 @@ class ModelCard(BaseModel):
                 f"stride ({self.stride})"
             )
         return self
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        facts = {
+            "": self.description,
+            "bands": ", ".join(self.band_names),
+            "GSD": f"{self.gsd:g} m",
+            "chip": f"{self.chip} pixels, {self.overlap} of them shared with the next",
+            "steps": self.steps,
+            "trained on": ", ".join(source.name for source in self.training),
+            "license": self.license,
+            **{name: f"{score:.3f}" for name, score in self.metrics.items()},
+        }
+        rows = [(str(c.value), f"{swatch(c.hex)} {escape(c.name)}") for c in self.classes]
+        return card(f"{self.name}, version {self.version}", facts, ("value", "class"), rows)
 
     @property
     def band_names(self) -> tuple[str, ...]:

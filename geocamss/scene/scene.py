@@ -20,6 +20,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
 
+from geocamss import hypertext
 from geocamss.errors import BandError, GeocamssWarning, SceneError
 from geocamss.modelcard import BandSpec, ModelCard
 from geocamss.scene.band import SceneBand
@@ -234,6 +235,22 @@ class Scene:
     def gsd(self) -> float | None:
         """Ground sample distance at the center, in meters; None without CRS."""
         return math.sqrt(math.prod(self.pixel_size)) if self.pixel_size else None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        facts = {
+            "format": self.driver,
+            "size": f"{self.width:,} x {self.height:,} pixels",
+            "CRS": self.crs.to_string()[:80] if self.crs is not None else "none",
+            "GSD": f"{self.gsd:.3g} m" if self.gsd else "unknown",
+            "acquired": self.datetime,
+        }
+        rows = [
+            [hypertext.escape(cell) for cell in (b.index, b.name or "-", b.label or "-", b.dtype)]
+            for b in self.bands
+        ]
+        columns = ("band", "name", "in the file", "type")
+        return hypertext.card(self.path, facts, columns, rows)
 
     def select(self, card: ModelCard) -> tuple[SceneBand, ...]:
         """The bands that a model wants, in the order of its input channels.

@@ -165,7 +165,8 @@ class Tiles:
             with self._opening, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a map without CRS or overviews is shown too
                 reader = ImageReader(str(path))
-                self._open.append(reader)
+                # Its own close() wants the thread that opened it.
+                self._open.append(reader.dataset)
             setattr(self._local, layer, reader)
         return reader
 
