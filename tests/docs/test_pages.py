@@ -1,0 +1,166 @@
+"""Every command and every block of Python on the pages does what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+import rasterio
+import yaml
+from shapely.geometry import box
+
+from tests.conftest import ROOT
+
+FENCE = re.compile(
+    r'^```(?P<language>\w+)(?: title="(?P<title>[^"]*)")?\n(?P<code>.*?)^```$',
+    re.MULTILINE | re.DOTALL,
+)
+"""A block of code; one with a title needs a machine of its own, and says which."""
+
+ELSEWHERE = {"once, in a fresh clone", "on a machine with two GPUs", "on a cluster"}
+"""Titles of the blocks that cannot run here. The first is the README's, tested with it."""
+
+PAGES = sorted(ROOT.glob("docs/**/*.md"))
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    language: str
+    title: str | None
+    code: str
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, found["language"], found["title"], found["code"])
+        for found in FENCE.finditer(text)
+    ]
+
+
+def runnable(page: Path) -> list[Block]:
+    return [b for b in blocks(page) if b.language in ("bash", "python") and b.title is None]
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory) -> Path:
+    """The files that the pages speak of: a part of the demo scene, labels, an area, a recipe."""
+    folder = tmp_path_factory.mktemp("material")
+    window = rasterio.windows.Window(300, 200, 384, 384)
+    for name in ("demo", "demo-truth"):
+        with rasterio.open(ROOT / "tiles" / f"{name}.tif") as file:
+            profile = file.profile | {"width": 384, "height": 384, "driver": "GTiff"}
+            profile |= {"transform": file.window_transform(window)}
+            profile.pop("photometric", None)
+            pixels, kinds, tags = file.read(window=window), file.colorinterp, file.tags()
+            colors = file.colormap(1) if file.count == 1 and name != "demo" else None
+        with rasterio.open(folder / f"{name}.tif", "w", **profile) as file:
+            file.write(pixels)
+            file.update_tags(**tags)
+            file.colorinterp = kinds
+            if colors:
+                file.write_colormap(1, colors)
+        bounds, crs = rasterio.open(folder / f"{name}.tif").bounds, profile["crs"]
+    shutil.copy(folder / "demo.tif", folder / "scene.tif")
+    (folder / "scenes").mkdir()
+    shutil.copy(folder / "demo.tif", folder / "scenes" / "first.tif")
+    write_vectors(folder, bounds, crs)
+    write_parts(folder)
+    content = {
+        "name": "structure",
+        "sources": [{"name": "own", "images": ["scene.tif"]}],
+        "channels": 4,
+        "training": {"batch": 2, "chip": 64, "epoch": 10},
+    }
+    (folder / "structure.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+def write_vectors(folder: Path, bounds, crs) -> None:
+    left, bottom, right, top = bounds
+    middle = (left + right) / 2
+    kinds = gpd.GeoDataFrame(
+        {"kind": ["west", "east"]},
+        geometry=[box(left, bottom, middle, top), box(middle, bottom, right, top)],
+        crs=crs,
+    )
+    kinds.to_crs(4326).to_file(folder / "labels.gpkg")
+    part = gpd.GeoDataFrame(geometry=[box(left + 20, bottom + 20, middle, top - 30)], crs=crs)
+    part.to_crs(4326).to_file(folder / "district.gpkg")
+
+
+def write_parts(folder: Path) -> None:
+    """The scene's bands in a file each."""
+    (folder / "parts").mkdir()
+    with rasterio.open(folder / "scene.tif") as file:
+        for index, name in enumerate(("red", "green", "blue"), start=1):
+            profile = {k: file.profile[k] for k in ("width", "height", "crs", "transform", "dtype")}
+            with rasterio.open(
+                folder / "parts" / f"scene_{name}.tif", "w", count=1, **profile
+            ) as part:
+                part.write(file.read(index), 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if runnable(p)], ids=lambda p: p.relative_to(ROOT / "docs").as_posix()
+)
+def test_what_stands_on_a_page_works(page, material, tmp_path):
+    folder = tmp_path / "here"
+    shutil.copytree(material, folder)
+    if page.stem == "bands":  # this page goes on from that of the labels
+        run(blocks(ROOT / "docs" / "howto" / "labels.md")[0].code, "bash", folder)
+    for block in runnable(page):
+        run(block.code, block.language, folder)
+
+
+def run(code: str, language: str, folder: Path) -> None:
+    here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-c", code] if language == "python" else ["bash", "-euc", code]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": here, "PYTHONWARNINGS": "default"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+
+
+def test_blocks_that_need_another_machine_are_few_and_known():
+    titles = {block.title for page in PAGES for block in blocks(page) if block.title}
+    assert titles <= ELSEWHERE
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_a_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > len(PAGES)
+    card = (tmp_path / "site" / "reference" / "schemas" / "index.html").read_text()
+    assert "Ground sample distance that the model was trained at" in card
+    assert "geocamss vectorize" in (tmp_path / "site/reference/cli/index.html").read_text()
