@@ -26,6 +26,7 @@ __all__ = [
     "is_remote",
     "open_raster",
     "quiet",
+    "url_of",
 ]
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
@@ -52,8 +53,14 @@ _OPTIONS: Mapping[str, str | int] = {
 _REMOTE_OPTIONS: Mapping[str, str | int] = {
     # Listing a bucket to look for sidecar files costs more than the scene's header.
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    # Header and tile index are read piecemeal: keep what has been fetched.
+    # Header and tile index are read piecemeal: keep what has been fetched, and fetch a whole
+    # header at once.
     "VSI_CACHE": "YES",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
+    # Many ranges in one request, side by side where the server can.
+    "GDAL_HTTP_MULTIRANGE": "YES",
+    "GDAL_HTTP_MULTIPLEX": "YES",
+    "GDAL_HTTP_VERSION": "2",
 }
 
 IMAGE_DRIVERS = ("GTiff", "COG", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JPEG", "PNG", "WEBP")
@@ -102,6 +109,14 @@ def gdal_path(path: str) -> str:
     if colon and scheme.lower() == "file":
         path = "/" + rest.lstrip("/")
     return os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps "..")
+
+
+def url_of(name: str) -> str:
+    """The URL of what GDAL calls by one of its file systems' names; other names as they are."""
+    for scheme, handler in _HANDLERS.items():
+        if name.startswith(handler):
+            return f"{scheme}://{name.removeprefix(handler)}"
+    return name
 
 
 def gdal_environment(path: str) -> AbstractContextManager[Any]:

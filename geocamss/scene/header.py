@@ -28,6 +28,7 @@ __all__ = [
     "read_bands",
     "read_files",
     "read_georeference",
+    "read_sources",
     "read_tags",
 ]
 
@@ -97,7 +98,7 @@ def check_sources(path: str, dataset: Any) -> None:
     Raises:
         SceneError: some are missing; lists them.
     """
-    sources = set().union(*(_sources(dataset, index) for index in dataset.indexes))
+    sources = set().union(*(read_sources(dataset, index) for index in dataset.indexes))
     folder = Path(path).parent
     missing = sorted(
         name
@@ -313,7 +314,7 @@ def _clues(path: str, dataset: Any, index: int, description: str, *, alone: bool
     )
 
 
-def _sources(dataset: Any, index: int) -> set[tuple[str, bool]]:
+def read_sources(dataset: Any, index: int) -> set[tuple[str, bool]]:
     """What a VRT takes a band from: names, and whether they start from the VRT's folder."""
     if dataset.driver != "VRT":
         return set()
@@ -324,7 +325,7 @@ def _sources(dataset: Any, index: int) -> set[tuple[str, bool]]:
 
 def _only_source(dataset: Any, index: int) -> str:
     """The one file that a VRT takes a band from, or nothing."""
-    names = _sources(dataset, index)
+    names = read_sources(dataset, index)
     return names.pop()[0] if len(names) == 1 else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,16 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterWindow
 
 from geocamss.errors import ReadError, SceneError
-from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, open_raster
+from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, is_remote, open_raster, url_of
+from geocamss.scene.header import read_sources
 from geocamss.scene.scene import Scene, SceneBand
 from geocamss.scene.window import Window
 
 __all__ = ["Source"]
+
+WAITS = (1.0, 2.0, 4.0)
+"""Seconds before a server is asked again. With GDAL's own patience of some 20 seconds each time, a
+server that has died stops a run after a minute and a half."""
 
 
 class Source:
@@ -43,12 +49,12 @@ class Source:
         self.path = scene.path
         self.bands = bands
         self.dtype = dtype
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"overview_level": overview} if overview is not None else {}
         if scene.driver == "GTiff":
             options["num_threads"] = "all_cpus"  # TIFF tiles of a window are decoded side by side
-        if overview is not None:
-            options["overview_level"] = overview
         self._opens = scene.opens or scene.path
+        self._options = options
+        self._waits = WAITS if is_remote(self._opens) else ()
         with gdal_environment(self._opens):
             try:
                 self._dataset = open_raster(self._opens, **options)
@@ -81,17 +87,7 @@ class Source:
         if there.empty:
             shape = (len(self.bands), *window.shape)
             return np.zeros(shape, self.dtype), np.zeros(shape, bool)
-        part = RasterWindow(there.col, there.row, there.width, there.height)
-        with gdal_environment(self._opens):
-            try:
-                values = self._values(part)
-                valid = self._valid(part, values)
-            except (*GDAL_ERRORS, OSError, MemoryError) as error:
-                raise ReadError(
-                    f"{self.path}: rows {there.row} to {there.stop_row}, columns {there.col} to "
-                    f"{there.stop_col} cannot be read: {error.__cause__ or error}; the file is "
-                    "damaged, incomplete or out of reach"
-                ) from error
+        values, valid = self._patiently(there)
         if self._palette is not None:
             values = np.moveaxis(self._palette[values[0]], -1, 0)
         if there == window:
@@ -99,6 +95,50 @@ class Source:
         return _placed(values, there, window), _placed(
             np.ones(values.shape, bool) if valid is None else valid, there, window
         )
+
+    def _patiently(self, there: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Pixels of a window, asked for again where a server stumbles.
+
+        GDAL itself asks again for headers, but not for what it fetches in several ranges at once.
+        """
+        for wait in self._waits:
+            try:
+                return self._once(there)
+            except ReadError:
+                time.sleep(wait)
+                self._reopen()
+        return self._once(there)
+
+    def _reopen(self) -> None:
+        """Take a new handle: the old one may remember what went wrong."""
+        with gdal_environment(self._opens):
+            try:
+                fresh = open_raster(self._opens, **self._options)
+            except (*GDAL_ERRORS, OSError):
+                return  # the next attempt tells
+            self._dataset.close()
+            self._dataset = fresh
+
+    def _once(self, there: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        part = RasterWindow(there.col, there.row, there.width, there.height)
+        with gdal_environment(self._opens):
+            try:
+                values = self._values(part)
+                return values, self._valid(part, values)
+            except (*GDAL_ERRORS, OSError, MemoryError) as error:
+                raise ReadError(
+                    f"{self.path}: rows {there.row} to {there.stop_row}, columns {there.col} to "
+                    f"{there.stop_col} cannot be read: {error.__cause__ or error}; the file is "
+                    f"damaged, incomplete or out of reach{self._files_said()}"
+                ) from error
+
+    def _files_said(self) -> str:
+        """Which files a scene of several is read from, for messages."""
+        if self._opens == self.path:
+            return ""
+        indices = [*(band.index for band in self.bands), *self._quality]
+        names = {name for i in indices for name, _ in read_sources(self._dataset, i)}
+        return f"; it is one of {', '.join(sorted(map(url_of, names)))}" if names else ""
 
     def _values(self, part: RasterWindow) -> NDArray[Any]:
         indexes = [band.index for band in self.bands]

@@ -1,0 +1,213 @@
+"""Scenes on servers: what is asked for, and what happens when they fail, stall or cut short."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from geocamss.errors import ReadError, SceneError
+from geocamss.scene import gdal, source, stamp
+from geocamss.scene.gdal import gdal_path, is_remote, url_of
+from geocamss.scene.grid import choose_grid
+from geocamss.scene.read import SceneReader
+from geocamss.scene.scene import Scene
+from geocamss.scene.stamp import without_signature
+from geocamss.scene.window import Window
+from tests.scene import products
+from tests.scene.test_items import TIFF, item
+from tests.servers import FileServer, serving
+
+SIDE = 1024
+TILE = 256
+
+
+@pytest.fixture(scope="module")
+def cog(tmp_path_factory) -> tuple[bytes, np.ndarray]:
+    """A cloud-optimized GeoTIFF of 16 tiles a band, and its pixels."""
+    values = np.concatenate([products.numbers(seed, SIDE, 60_000) for seed in range(2)])
+    path = tmp_path_factory.mktemp("cog") / "scene.tif"
+    products.write(
+        path, values, driver="COG", BLOCKSIZE=TILE, COMPRESS="DEFLATE", **products.place(10)
+    )
+    return path.read_bytes(), values
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """With patience cut short, so that the tests do not take minutes."""
+    monkeypatch.setattr(source, "WAITS", (0.05, 0.1, 0.2))
+    monkeypatch.setattr(stamp, "_WAITS", (0.05, 0.1))
+    monkeypatch.setitem(gdal._OPTIONS, "GDAL_HTTP_LOW_SPEED_TIME", "1")
+    monkeypatch.setitem(gdal._OPTIONS, "GDAL_HTTP_RETRY_DELAY", "0.1")
+    with serving(tmp_path) as running:
+        yield running
+
+
+def put(server: FileServer, data: bytes, name: str) -> str:
+    """Names are never used twice: GDAL remembers what it has seen of a URL."""
+    (server.folder / name).write_bytes(data)
+    return f"{server.url}/{name}"
+
+
+def pixels(scene: Scene, window: Window) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        grid = choose_grid(scene, 1.0, gsd="native")
+        with SceneReader(scene, scene.bands, grid, [0] * len(scene.bands)) as reader:
+            return reader.read(window)[0]
+
+
+def test_opening_reads_the_header_and_a_window_its_tiles(server, cog):
+    data, values = cog
+    scene = Scene.open(put(server, data, "count.tif"))
+    assert len(server.asked) <= 4  # HEAD, header, and what the stamp asks
+    assert server.sent < 70_000
+    assert not [path for _, path, _ in server.asked if path != "/count.tif"]  # no sidecars
+    server.asked.clear()
+    before = server.sent
+    found = pixels(scene, Window(0, 0, TILE, TILE))
+    assert (found == values[:, :TILE, :TILE]).all()
+    tile = len(data) / 2 / (SIDE / TILE) ** 2
+    assert len(server.ranges("count.tif")) <= 3
+    assert server.sent - before < 2 * tile + 70_000
+    server.asked.clear()
+    assert (pixels(scene, Window(0, 0, TILE, SIDE)) == values[:, :TILE]).all()
+    assert len(server.ranges("count.tif")) <= 4  # neighbors come in one request
+
+
+@pytest.mark.parametrize("trouble", [503, 429, "truncate", "drop", "stall"])
+def test_a_server_that_stumbles_is_asked_again(server, cog, trouble):
+    data, values = cog
+    scene = Scene.open(put(server, data, f"once-{trouble}.tif"))
+    opened = len(server.asked)
+    server.fail = lambda _, count: trouble if count in (opened, opened + 1) else None
+    found = pixels(scene, Window(0, 0, SIDE, SIDE))
+    assert (found == values).all()
+    assert len(server.asked) > opened + 2
+
+
+@pytest.mark.parametrize("trouble", [503, 404, "truncate", "drop", "stall"])
+def test_a_server_that_stays_out_of_order_is_named_in_bounded_time(server, cog, trouble):
+    data, _ = cog
+    url = put(server, data, f"dead-{trouble}.tif")
+    scene = Scene.open(url)
+    opened = len(server.asked)
+    server.fail = lambda _, count: trouble if count >= opened else None
+    start = time.monotonic()
+    with pytest.raises(ReadError, match="out of reach") as caught:
+        pixels(scene, Window(0, 0, SIDE, SIDE))
+    assert url in str(caught.value)
+    assert time.monotonic() - start < 60
+    assert 2 <= len(server.asked) - opened < 40
+
+
+@pytest.mark.parametrize("trouble", [503, 404, "drop"])
+def test_a_scene_that_does_not_open_is_named(server, cog, trouble):
+    url = put(server, cog[0], f"shut-{trouble}.tif")
+    server.fail = lambda _path, _count: trouble
+    with pytest.raises(SceneError) as caught:
+        Scene.open(url)
+    assert url in str(caught.value)
+
+
+def test_pixels_of_several_files_come_from_all_servers_and_the_dead_one_is_named(server, cog):
+    data, values = cog
+    assets = {}
+    for name in ("red", "nir"):
+        href = put(server, data, f"several-{name}.tif")
+        bands = [{"name": name, "common_name": name}]
+        assets[name] = {"href": href, "type": TIFF, "eo:bands": bands}
+    put(server, json.dumps(item("x", assets)).encode(), "item.json")
+    scene = Scene.open(f"{server.url}/item.json")
+    assert (pixels(scene, Window(300, 300, 100, 100)) == values[0, 300:400, 300:400]).all()
+    server.fail = lambda path, _: 503 if "nir" in path else None
+    with pytest.raises(ReadError, match=f"{server.url}/several-nir.tif"):
+        pixels(scene, Window(600, 600, 200, 200))
+
+
+def test_a_file_that_changes_on_its_server_changes_the_fingerprint(server, cog):
+    data, _ = cog
+    url = put(server, data, "changes.tif")
+    first = Scene.open(url).fingerprint
+    assert Scene.open(url).fingerprint == first
+    changed = bytearray(data)
+    changed[-1] ^= 1
+    put(server, bytes(changed), "changes.tif")
+    assert Scene.open(url).fingerprint != first
+
+
+def test_a_server_that_tells_nothing_is_stamped_by_the_layout_of_the_file(server, cog):
+    server.etags = False
+    data, values = cog
+    first = Scene.open(put(server, data, "silent-1.tif")).fingerprint
+    assert Scene.open(f"{server.url}/silent-1.tif").fingerprint == first
+    with rasterio.MemoryFile(data) as memory, memory.open() as file:
+        said = stamp.layout_stamp(file)
+    other = server.folder / "other.tif"
+    products.write(other, values // 2, driver="COG", BLOCKSIZE=TILE, **products.place(10))
+    with rasterio.open(other) as file:
+        assert stamp.layout_stamp(file) != said
+
+
+def test_a_signature_is_no_part_of_a_scene():
+    plain = "https://x.org/a/b.tif?id=3"
+    assert without_signature(f"{plain}&sv=1&sig=a%3D&se=2024") == plain
+    assert without_signature(f"{plain}&X-Amz-Signature=abc&X-Amz-Date=1") == plain
+    assert without_signature("/data/what?.tif") == "/data/what?.tif"
+
+
+def test_a_signed_url_has_one_fingerprint(server, cog):
+    url = put(server, cog[0], "signed.tif")
+    prints = {Scene.open(f"{url}?sig={sign}").fingerprint for sign in ("abc", "def")}
+    assert len(prints) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://x.org/a.tif?b=1&c=2", "/vsicurl/https://x.org/a.tif?b=1&c=2"),
+        ("s3://bucket/key/a.tif", "/vsis3/bucket/key/a.tif"),
+        ("gs://bucket/a.tif", "/vsigs/bucket/a.tif"),
+        ("az://container/a.tif", "/vsiaz/container/a.tif"),
+    ],
+)
+def test_urls_have_their_names_in_gdal(url, name):
+    assert gdal_path(url) == name
+    assert url_of(name) == url
+    assert is_remote(url)
+    assert is_remote(name)
+    assert is_remote(f"<VRTDataset><SourceFilename>{name}</SourceFilename></VRTDataset>")
+    assert not is_remote("/data/a.tif")
+
+
+def test_jpeg_2000_is_read_from_many_threads_as_from_one(tmp_path):
+    """Each thread has handles of its own, also on the files within a stack."""
+    root, _ = products.sentinel2(tmp_path, side=240)
+    scene = Scene.open(root)
+    grid = choose_grid(scene, 1.0, gsd="native")
+    bands = scene.bands[1:8]
+    windows = [Window(r, c, 60, 60) for r in range(0, 240, 60) for c in range(0, 240, 60)]
+    with SceneReader(scene, bands, grid, [0] * len(bands)) as reader:
+        whole, valid = reader.read(grid.window)
+        barrier = threading.Barrier(4)
+
+        def work(share: int) -> list[tuple[Window, np.ndarray, np.ndarray]]:
+            barrier.wait(30)
+            chosen = windows[share:] + windows[:share]
+            return [(window, *reader.read(window)) for window in chosen]
+
+        with ThreadPoolExecutor(4) as pool:
+            for window, found, usable in (one for part in pool.map(work, range(4)) for one in part):
+                rows = slice(window.row, window.stop_row)
+                cols = slice(window.col, window.stop_col)
+                assert (found == whole[:, rows, cols]).all()
+                assert (usable == valid[rows, cols]).all()
