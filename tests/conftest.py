@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from .chromium import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI", "").lower() in ("1", "true")
@@ -39,3 +44,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real imagery is not at {folder}: set GEOCAMSS_DATA to where it is")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium, to look at pages with."""
+    from .chromium import chromium
+
+    with chromium(tmp_path_factory.mktemp("chromium")) as window:
+        yield window
