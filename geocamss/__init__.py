@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from geocamss.plan import Plan, plan
     from geocamss.predict import predict
     from geocamss.result import Result
+    from geocamss.vectorize import Vectorized, vectorize
 
 __all__ = [
     "BatchResult",
@@ -35,12 +36,14 @@ __all__ = [
     "Mosaic",
     "Plan",
     "Result",
+    "Vectorized",
     "__version__",
     "evaluate",
     "from_module",
     "map_scenes",
     "plan",
     "predict",
+    "vectorize",
 ]
 
 __version__ = "0.1.0"
@@ -56,11 +59,13 @@ _HOMES = {
     "Mosaic": "geocamss.batch.mosaic_grid",
     "Plan": "geocamss.plan",
     "Result": "geocamss.result",
+    "Vectorized": "geocamss.vectorize",
     "evaluate": "geocamss.evaluation.evaluate",
     "from_module": "geocamss.models.module",
     "map_scenes": "geocamss.batch.job",
     "plan": "geocamss.plan",
     "predict": "geocamss.predict",
+    "vectorize": "geocamss.vectorize",
 }
 """Public name to the module that defines it."""
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "predict": "Map a scene: classes, confidence, polygons and their styles.",
     "view": "Look at a map in the browser, at full resolution.",
     "map": "Map many scenes, on this machine or on a cluster, and report on them.",
+    "vectorize": "Turn a class raster into polygons.",
     "info": "Tell what a scene or a model is.",
     "models": "List the built-in models.",
     "evaluate": "Score maps of a model against labels.",

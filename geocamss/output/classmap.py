@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import rasterio
@@ -20,7 +20,7 @@ from rasterio.windows import Window
 from geocamss.classes import NODATA
 from geocamss.errors import ReadError, SceneError
 
-__all__ = ["Band", "ClassMap"]
+__all__ = ["Band", "BandSource", "ClassMap"]
 
 BAND_PIXELS = 1 << 19
 """Pixels that are read at once: what fits a processor's cache is done in half the time."""
@@ -40,6 +40,17 @@ class Band:
     """(h, width) percent, 255 = none known."""
 
 
+class BandSource(Protocol):
+    """What gives a class map band by band, as often as it is asked: always the same pixels."""
+
+    @property
+    def width(self) -> int:
+        """Of the map, in pixels."""
+
+    def bands(self, pixels: int = BAND_PIXELS) -> Iterator[Band]:
+        """Read the map from top to bottom, about ``pixels`` pixels at a time."""
+
+
 @dataclass(frozen=True)
 class ClassMap:
     """Where a class map lies, and how to read it."""
@@ -54,6 +65,9 @@ class ClassMap:
     height: int
     crs: CRS | None
     transform: Affine
+
+    values: tuple[int, ...] | None = None
+    """Where a map has other numbers than 0 to 254, the one that each class value stands for."""
 
     @classmethod
     def open(cls, classes: Path, confidence: Path | None = None) -> Self:
@@ -86,6 +100,32 @@ class ClassMap:
                     )
         return found
 
+    def surveyed(self) -> tuple[Self, tuple[int, ...]]:
+        """Read the map once to see which numbers it holds.
+
+        Returns:
+            The map, whose class values stand for other numbers if they must; and the class values
+            that it has, in ascending order.
+
+        Raises:
+            SceneError: it holds more than 255 different numbers.
+            ReadError: pixels cannot be read.
+        """
+        seen = np.zeros(0, dtype=np.int64)
+        with _open(self.classes) as source:
+            rows = max(1, BAND_PIXELS // self.width)
+            for row in range(0, self.height, rows):
+                window = Window(0, row, self.width, min(rows, self.height - row))
+                seen = np.union1d(seen, _numbers(source, window))
+                if len(seen) > NODATA:
+                    raise SceneError(
+                        f"{self.classes}: holds more than {NODATA} different values in band 1, "
+                        f"such as {seen[0]} and {seen[-1]}; is it a class map?"
+                    )
+        if len(seen) and not 0 <= seen[0] <= seen[-1] < NODATA:
+            return replace(self, values=tuple(seen.tolist())), tuple(range(len(seen)))
+        return self, tuple(seen.tolist())
+
     def bands(self, pixels: int = BAND_PIXELS) -> Iterator[Band]:
         """Read the map from top to bottom, about ``pixels`` pixels at a time.
 
@@ -102,7 +142,7 @@ class ClassMap:
             rows = max(1, pixels // self.width)
             for row in range(0, self.height, rows):
                 window = Window(0, row, self.width, min(rows, self.height - row))
-                values = _read(classes, window)
+                values = _read(classes, window, self.values)
                 percent = _read_plain(confidence, window) if confidence else None
                 yield Band(row, values, percent)
 
@@ -145,17 +185,29 @@ def _read_plain(source: Any, window: Window) -> Any:
         ) from error
 
 
-def _read(source: Any, window: Window) -> NDArray[np.uint8]:
-    """Class values of a window, nodata as 255, whatever the raster has for it."""
-    values = _read_plain(source, window)
-    if values.dtype == np.uint8 and source.nodata == NODATA:
-        return np.asarray(values)
+def _numbers(source: Any, window: Window) -> NDArray[np.int64]:
+    """The different numbers that a window has but nodata, in ascending order."""
+    found = _read_plain(source, window)
     valid = source.read_masks(1, window=window) > 0
-    wrong = valid & ((values < 0) | (values >= NODATA))
+    if found.dtype == np.uint8:
+        return np.flatnonzero(np.bincount(found[valid], minlength=256))
+    return np.unique(found[valid]).astype(np.int64)
+
+
+def _read(source: Any, window: Window, numbers: tuple[int, ...] | None) -> NDArray[np.uint8]:
+    """Class values of a window, nodata as 255, whatever the raster has for it."""
+    found = _read_plain(source, window)
+    if found.dtype == np.uint8 and source.nodata == NODATA and numbers is None:
+        return np.asarray(found)
+    valid = source.read_masks(1, window=window) > 0
+    if numbers is not None:
+        values = np.searchsorted(np.array(numbers), found)
+        return np.where(valid, values, NODATA).astype(np.uint8)
+    wrong = valid & ((found < 0) | (found >= NODATA))
     if wrong.any():
         raise ReadError(
-            f"{source.name}: class values are 0 to {NODATA - 1}, found {values[wrong][0]} in rows "
+            f"{source.name}: class values are 0 to {NODATA - 1}, found {found[wrong][0]} in rows "
             f"{window.row_off} to {window.row_off + window.height}; declare it as nodata, or "
             "renumber the classes"
         )
-    return np.where(valid, values, NODATA).astype(np.uint8)
+    return np.where(valid, found, NODATA).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -105,8 +106,13 @@ def picture_pipe(picture: Picture) -> ET.Element:
     return pipe
 
 
-def class_symbols(scheme: ClassScheme) -> ET.Element:
-    """Draw polygons by their field ``class``: its color and a thin outline, one legend line each."""
+def class_symbols(scheme: ClassScheme, numbers: Mapping[int, int] | None = None) -> ET.Element:
+    """Draw polygons by their field ``class``: its color and a thin outline, one legend line each.
+
+    Args:
+        scheme: the classes.
+        numbers: by class value, the number that the field has for it, if another.
+    """
     renderer = add(
         None,
         "renderer-v2",
@@ -122,7 +128,7 @@ def class_symbols(scheme: ClassScheme) -> ET.Element:
         add(
             categories,
             "category",
-            value=entry.value,
+            value=entry.value if numbers is None else numbers[entry.value],
             type="long",
             symbol=number,
             label=entry.name,

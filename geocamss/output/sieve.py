@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from geocamss.classes import NODATA
 from geocamss.output.areas import PixelAreas
 from geocamss.output.chains import components
-from geocamss.output.classmap import BAND_PIXELS, Band, ClassMap
+from geocamss.output.classmap import BAND_PIXELS, Band, BandSource
 from geocamss.output.runs import Runs, find_runs
 
-__all__ = ["sieve"]
+__all__ = ["Sieved", "sieve"]
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -31,8 +31,27 @@ _HOLD = 1 << 21
 """Borders that are gathered before equal ones are added up."""
 
 
+class Sieved:
+    """A class map without small regions, read band by band."""
+
+    def __init__(self, source: BandSource, ground: PixelAreas, min_area: float) -> None:
+        """Sieve what ``source`` gives, as ``sieve`` does."""
+        self._source = source
+        self._ground = ground
+        self._min_area = min_area
+        self.width = source.width
+
+    def bands(self, pixels: int = BAND_PIXELS) -> Iterator[Band]:
+        """Read the map from top to bottom.
+
+        Raises:
+            ReadError: pixels cannot be read, or a class value is none.
+        """
+        return sieve(self._source, self._ground, self._min_area, pixels)
+
+
 def sieve(
-    source: ClassMap, ground: PixelAreas, min_area: float, band_pixels: int = BAND_PIXELS
+    source: BandSource, ground: PixelAreas, min_area: float, band_pixels: int = BAND_PIXELS
 ) -> Iterator[Band]:
     """Read a class map without regions of less than ``min_area`` square meters on the ground.
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -38,16 +39,30 @@ def raster_qml(look: ClassScheme | Ramp) -> str:
     return document(root)
 
 
-def polygons_qml(scheme: ClassScheme) -> str:
-    """QGIS style of the polygons."""
+def polygons_qml(scheme: ClassScheme, numbers: Mapping[int, int] | None = None) -> str:
+    """QGIS style of the polygons; ``numbers`` as for ``class_symbols``."""
     root = _style()
-    root.append(class_symbols(scheme))
+    root.append(class_symbols(scheme, numbers))
     add(root, "layerGeometryType", "2")
     return document(root)
 
 
-def embed_style(geopackage: Path, layer: str, scheme: ClassScheme, geometry: str = "geom") -> None:
-    """Put the polygons' style into a GeoPackage as the layer's default."""
+def embed_style(
+    geopackage: Path,
+    layer: str,
+    scheme: ClassScheme,
+    geometry: str = "geom",
+    numbers: Mapping[int, int] | None = None,
+) -> None:
+    """Put the polygons' style into a GeoPackage as the layer's default.
+
+    Args:
+        geopackage: the file.
+        layer: the layer's name.
+        scheme: the classes.
+        geometry: the layer's geometry column.
+        numbers: by class value, the number that the field ``class`` has for it, if another.
+    """
     with closing(sqlite3.connect(geopackage)) as database, database:
         database.execute("PRAGMA journal_mode = MEMORY")  # leaves no file beside, even if killed
         database.execute(
@@ -63,7 +78,7 @@ def embed_style(geopackage: Path, layer: str, scheme: ClassScheme, geometry: str
             "f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, owner, "
             "update_time) VALUES ('', '', ?, ?, 'classes', ?, '', 1, 'Class names and colors', "
             "'', ?)",
-            (layer, geometry, polygons_qml(scheme), _DATE),
+            (layer, geometry, polygons_qml(scheme, numbers), _DATE),
         )
         # QGIS finds the table only where GDAL lists it as a layer, which needs an entry here.
         database.execute(

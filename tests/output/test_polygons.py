@@ -22,11 +22,15 @@ from scipy import ndimage
 
 from geocamss.classes import NODATA, ClassScheme
 from geocamss.errors import DiskFullError, OutputError, ReadError, SceneError
-from geocamss.output import polygons
+from geocamss.output import features as features_module
+from geocamss.output import vectorfile
 from geocamss.output.areas import class_areas
 from geocamss.output.polygons import polygonize
+from geocamss.output.shaping import Shaping
 
 from .maps import SCHEME, class_maps, landscape, write_map
+
+FIELDS = ["class", "name", "confidence", "area_m2", "perimeter_m"]
 
 
 def read(path):
@@ -37,6 +41,8 @@ def burned(frame, like):
     """The class map that the polygons make on the grid of a raster."""
     with rasterio.open(like) as source:
         shape, transform = source.shape, source.transform
+        if source.crs is None and transform.is_identity:  # as GIS programs draw such a raster
+            transform = Affine.scale(1, -1)
     if not len(frame):
         return np.full(shape, NODATA, dtype=np.uint8)
     pairs = zip(frame.geometry, frame["class"].tolist(), strict=True)
@@ -60,7 +66,7 @@ def test_fields_are_those_of_each_region(mapped, tmp_path):
     count = polygonize(classes, confidence, tmp_path / "o.gpkg", SCHEME)
     frame = read(tmp_path / "o.gpkg")
     assert len(frame) == count
-    assert list(frame.columns) == ["class", "name", "confidence", "area_m2", "geometry"]
+    assert list(frame.columns) == [*FIELDS, "geometry"]
     assert frame.crs.to_epsg() == 32633
     assert np.array_equal(burned(frame, classes), pixels)
     assert frame.name.tolist() == [SCHEME.by_value()[v].name for v in frame["class"]]
@@ -92,8 +98,8 @@ def test_the_file_does_not_depend_on_the_bands(pixels, band, tmp_path_factory):
 def test_batches_lose_and_change_nothing(mapped, tmp_path, monkeypatch, features_, vertices):
     _, _, classes, confidence = mapped
     polygonize(classes, confidence, tmp_path / "one.gpkg", SCHEME)
-    monkeypatch.setattr(polygons, "BATCH", features_)
-    monkeypatch.setattr(polygons, "BATCH_VERTICES", vertices)
+    monkeypatch.setattr(features_module, "BATCH", features_)
+    monkeypatch.setattr(features_module, "BATCH_VERTICES", vertices)
     polygonize(classes, confidence, tmp_path / "many.gpkg", SCHEME)
     one, many = read(tmp_path / "one.gpkg"), read(tmp_path / "many.gpkg")
     geopandas.testing.assert_geodataframe_equal(one, many)
@@ -152,7 +158,7 @@ def test_all_nodata_gives_an_empty_layer_with_its_fields(tmp_path):
     classes = write_map(tmp_path / "classes.tif", np.full((4, 4), NODATA, dtype=np.uint8))
     assert polygonize(classes, None, tmp_path / "o.gpkg", SCHEME) == 0
     info = pyogrio.read_info(tmp_path / "o.gpkg", layer="polygons")
-    assert list(info["fields"]) == ["class", "name", "confidence", "area_m2"]
+    assert list(info["fields"]) == FIELDS
     assert info["geometry_type"] == "Polygon"
 
 
@@ -223,12 +229,12 @@ def test_a_folder_that_is_not_there_is_told(mapped, tmp_path):
 
 def test_a_full_disk_is_told(mapped, tmp_path, monkeypatch):
     _, _, classes, _ = mapped
-    monkeypatch.setattr(polygons.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 0}))
+    monkeypatch.setattr(vectorfile.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 0}))
 
     def full(*_, **__):
         raise pyogrio.errors.DataSourceError("no space")
 
-    monkeypatch.setattr(polygons.pyogrio.raw, "write", full)
+    monkeypatch.setattr(vectorfile.pyogrio.raw, "write", full)
     with pytest.raises(DiskFullError, match="make room"):
         polygonize(classes, None, tmp_path / "o.gpkg", SCHEME)
 
@@ -267,7 +273,7 @@ def test_truncated_rasters_are_told(tmp_path):
 
 def test_min_area_leaves_no_smaller_polygon(mapped, tmp_path):
     _, percent, classes, confidence = mapped
-    polygonize(classes, confidence, tmp_path / "o.gpkg", SCHEME, min_area=2000.0)
+    polygonize(classes, confidence, tmp_path / "o.gpkg", SCHEME, Shaping(min_area=2000.0))
     frame = read(tmp_path / "o.gpkg")
     assert frame.area_m2.min() >= 2000.0
     assert frame.is_valid.all()

@@ -1,0 +1,81 @@
+"""``geocamss vectorize``: a class raster becomes polygons."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geocamss.cli.options import examples, json_option, quiet_option
+
+__all__ = ["vectorize"]
+
+
+@click.command(
+    "vectorize",
+    epilog=examples(
+        "geocamss vectorize classes.tif -o polygons.gpkg",
+        "geocamss vectorize landcover.tif -o landcover.parquet --min-area 5000 --smooth",
+        "geocamss vectorize landcover.tif -o landcover.fgb --simplify 30",
+        "geocamss vectorize buildings.tif -o buildings.gpkg --simplify 1 --square building",
+    ),
+)
+@click.argument("classmap", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Vector file; its ending says the format: .gpkg, .parquet or .fgb.",
+)
+@click.option(
+    "--min-area",
+    type=float,
+    default=0.0,
+    metavar="M2",
+    help="Give regions below so many square meters on the ground to their neighbors.",
+)
+@click.option(
+    "--smooth", is_flag=True, help="Give each pixel the class of most of the 3 x 3 around it."
+)
+@click.option(
+    "--simplify",
+    type=float,
+    default=0.0,
+    metavar="METERS",
+    help="Let borders move by up to so many meters to have fewer vertices; neighbors keep theirs "
+    "in common. Without a CRS: pixels.",
+)
+@click.option(
+    "--square",
+    multiple=True,
+    metavar="CLASS",
+    help="Give polygons of this class right angles; may be repeated. They may then overlap others.",
+)
+@click.option(
+    "--confidence",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Raster of percent on the same pixels; each polygon gets its mean.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@json_option
+@quiet_option
+def vectorize(classmap: Path, out: Path, *, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Turn a class raster into polygons.
+
+    CLASSMAP is any raster of classes: class names and colors are taken from its tags, attribute
+    table, category names or color table. What is asked for is done in this order: --min-area,
+    --smooth, --simplify, --square. Without any, the polygons are exactly the raster.
+    """
+    from geocamss.vectorize import vectorize as run
+
+    done = run(classmap, out, **options)
+    if as_json:
+        found = {"path": str(done.path), "polygons": done.polygons, "classes": list(done.classes)}
+        click.echo(json.dumps(found, indent=2))
+    elif not quiet:
+        click.echo(f"{done.path}: {done.polygons:,} polygons of {len(done.classes)} classes")

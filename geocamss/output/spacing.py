@@ -1,0 +1,84 @@
+"""Spacing: how many meters on the ground a step from pixel to pixel is.
+
+It is measured along the ellipsoid at points spread over the map, with linear interpolation in
+between. Without a CRS, or off the Earth, a pixel is 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj.exceptions import CRSError, ProjError
+from rasterio.crs import CRS
+from rasterio.transform import Affine
+from scipy.ndimage import map_coordinates
+
+from geocamss.scene.ground import ground_distance
+
+__all__ = ["Spacing"]
+
+Floats = NDArray[np.float64]
+Reals = NDArray[np.float64] | NDArray[np.int64]
+
+_POINTS = 65
+"""Along an axis of the map."""
+
+
+class Spacing:
+    """Meters for a step of one pixel, anywhere in a map."""
+
+    def __init__(self, crs: CRS | None, transform: Affine, width: int, height: int) -> None:
+        """Measure the map."""
+        rows = np.linspace(0, height, _POINTS)
+        columns = np.linspace(0, width, _POINTS)
+        self._steps = rows[1], columns[1]
+        self._downward = _measured(crs, transform, rows, columns, (1.0, 0.0))
+        self._rightward = _measured(crs, transform, rows, columns, (0.0, 1.0))
+
+    def at(self, rows: Reals, columns: Reals) -> tuple[Floats, Floats]:
+        """Meters for a step downward and for one rightward, at lines of the pixel lattice."""
+        place = np.stack((rows / self._steps[0], columns / self._steps[1]))
+        down, right = (
+            np.asarray(map_coordinates(values, place, order=1, mode="nearest"))
+            for values in (self._downward, self._rightward)
+        )
+        return down, right
+
+    def lengths(self, rows: Reals, columns: Reals) -> Floats:
+        """Meters along each line of a path of n points, (n - 1,)."""
+        down, right = self.at((rows[1:] + rows[:-1]) / 2, (columns[1:] + columns[:-1]) / 2)
+        return np.asarray(np.hypot(np.diff(rows) * down, np.diff(columns) * right))
+
+
+def _measured(
+    crs: CRS | None, transform: Affine, rows: Floats, columns: Floats, step: tuple[float, float]
+) -> Floats:
+    """Meters for a step in pixels, (rows, columns)."""
+    row, column = np.meshgrid(rows, columns, indexing="ij")
+    if crs is None:
+        return np.ones(row.shape)
+    # Long enough that coordinates' rounding does not show, and within the map.
+    reach = max(1e-3 * max(len(rows), rows[-1], columns[-1]), 1.0)
+    down, right = step[0] * reach / 2, step[1] * reach / 2
+
+    def place(down: float, right: float) -> tuple[Floats, Floats]:
+        r, c = np.clip(row + down, 0, rows[-1]), np.clip(column + right, 0, columns[-1])
+        x = transform.a * c + transform.b * r + transform.c
+        y = transform.d * c + transform.e * r + transform.f
+        return x.ravel(), y.ravel()
+
+    start, stop = place(-down, -right), place(down, right)
+    moved = math.hypot(
+        transform.a * step[1] + transform.b * step[0], transform.d * step[1] + transform.e * step[0]
+    )
+    pixels = np.hypot(stop[0] - start[0], stop[1] - start[1]) / moved
+    try:
+        meters = ground_distance(crs, start, stop) / pixels
+    except (CRSError, ProjError):
+        meters = np.full(len(pixels), np.nan)
+    known = np.isfinite(meters) & (meters > 0)
+    if not known.any():
+        return np.ones(row.shape)
+    return np.asarray(np.where(known, meters, np.median(meters[known])).reshape(row.shape))
