@@ -32,16 +32,20 @@ from qgis.core import (
 
 from .algorithm import Algorithm
 from .settings import DEFAULT_MODEL, model_names
+from .styled import open_layer
 
 __all__ = ["MapScene"]
 
-OUTPUTS = ("classes", "confidence", "polygons", "style", "project", "item", "preview")
+OUTPUTS = ("classes", "confidence", "polygons", "style", "project", "item", "preview", "page")
 """What a run can write, by the command's names."""
 
+_RASTER = QgsProcessingUtils.LayerHint.Raster
+_VECTOR = QgsProcessingUtils.LayerHint.Vector
+
 LAYERS = {
-    "CLASSES": ("classes", "classes.tif", "raster"),
-    "CONFIDENCE": ("confidence", "confidence.tif", "raster"),
-    "POLYGONS": ("polygons", "polygons.gpkg|layername=polygons", "vector"),
+    "CLASSES": ("classes", "classes.tif", _RASTER),
+    "CONFIDENCE": ("confidence", "confidence.tif", _RASTER),
+    "POLYGONS": ("polygons", "polygons.gpkg|layername=polygons", _VECTOR),
 }
 """Output of the algorithm to the command's name for it, its file, and what kind of layer it is."""
 
@@ -226,7 +230,7 @@ class MapScene(Algorithm):
             if name in outputs:
                 results[key] = str(folder / file)
                 if name in opened:
-                    _open(context, results[key], f"{folder.name} {name}", key, kind)
+                    open_layer(context, results[key], f"{folder.name} {name}", key, kind)
         if "project" in outputs:
             results[self.PROJECT] = str(folder / "map.qgz")
         return results
@@ -290,13 +294,3 @@ class MapScene(Algorithm):
         if trouble:
             raise QgsProcessingException(f"the area of interest cannot be written: {trouble}")
         return str(target)
-
-
-def _open(context: QgsProcessingContext, path: str, name: str, key: str, kind: str) -> None:
-    """Have a layer opened when the algorithm is done; its style lies beside it or within."""
-    hints = {
-        "raster": QgsProcessingUtils.LayerHint.Raster,
-        "vector": QgsProcessingUtils.LayerHint.Vector,
-    }
-    details = QgsProcessingContext.LayerDetails(name, context.project(), key, hints[kind])
-    context.addLayerToLoadOnCompletion(path, details)

@@ -16,6 +16,7 @@ from qgis.core import (
 )
 
 from .algorithm import Algorithm
+from .styled import style_layer
 
 __all__ = ["FORMATS", "Vectorize"]
 
@@ -114,4 +115,7 @@ class Vectorize(Algorithm):
                 words += [option, repr(amount)]
         if self.parameterAsBool(parameters, self.SMOOTH, context):
             words.append("--smooth")
-        return {self.POLYGONS: target} if self.call(words, feedback) else {}
+        if not self.call(words, feedback):
+            return {}
+        style_layer(context, target)
+        return {self.POLYGONS: target}

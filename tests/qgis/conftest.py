@@ -34,7 +34,7 @@ def qgis(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
             [PYTHON, str(HERE / script), *map(str, arguments)],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=540,
             check=False,
             env={**os.environ, "HOME": str(home), "QT_QPA_PLATFORM": "offscreen", **environment},
         )

@@ -2,7 +2,8 @@
 
 ``python3 drive_plugin.py FOLDER JOBS``: FOLDER holds the unpacked plugin, JOBS is a JSON file with
 a list of jobs: ``algorithm``, ``parameters``, and on request ``area`` (WKT in longitude and
-latitude, given as a layer in memory), ``cancel_at`` (percent) and ``executable`` (the setting).
+latitude, given as a layer in memory), ``cancel_at`` (percent), ``executable`` (the setting) and
+``opened`` (the destination that the dialog is told to open).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
-    QgsProcessingUtils,
+    QgsProcessingOutputLayerDefinition,
     QgsProject,
     QgsVectorLayer,
 )
@@ -43,10 +44,9 @@ class Feedback(QgsProcessingFeedback):
         super().pushWarning(warning)
 
 
-def look_at_layer(path: str, details, context) -> dict:
-    layer = QgsProcessingUtils.mapLayerFromString(path, context)
+def look_at_layer(layer) -> dict:
     renderer = layer.renderer()
-    found = {"name": details.name, "valid": layer.isValid(), "renderer": renderer.type()}
+    found = {"name": layer.name(), "valid": layer.isValid(), "renderer": renderer.type()}
     if found["renderer"] == "paletted":
         found["legend"] = [[c.value, c.label, c.color.name()] for c in renderer.classes()]
     elif found["renderer"] == "categorizedSymbol":
@@ -59,6 +59,7 @@ def look_at_layer(path: str, details, context) -> dict:
 
 def run(job: dict) -> dict:
     from processing.core.ProcessingConfig import ProcessingConfig
+    from processing.gui.Postprocessing import handleAlgorithmResults
 
     ProcessingConfig.setSettingValue("GEOCAMSS_EXECUTABLE", job.get("executable", ""))
     algorithm = QgsApplication.processingRegistry().createAlgorithmById(job["algorithm"])
@@ -73,13 +74,21 @@ def run(job: dict) -> dict:
         area.dataProvider().addFeature(feature)
         QgsProject.instance().addMapLayer(area, False)
         parameters["AREA"] = area.id()
+    if "opened" in job:
+        target = parameters[job["opened"]]
+        parameters[job["opened"]] = QgsProcessingOutputLayerDefinition(
+            target, QgsProject.instance()
+        )
+    before = set(QgsProject.instance().mapLayers())
     able = algorithm.canExecute()
     try:
         results, ok = algorithm.run(parameters, context, feedback, {}, False)
         error = ""
     except QgsProcessingException as failure:
         results, ok, error = {}, False, str(failure)
-    opened = context.layersToLoadOnCompletion()
+    if ok:  # what the toolbox's dialog does then
+        handleAlgorithmResults(algorithm, context, feedback, parameters=parameters)
+    order = QgsProject.instance().layerTreeRoot().layerOrder()
     return {
         "able": able,
         "ok": ok,
@@ -89,7 +98,7 @@ def run(job: dict) -> dict:
         "canceled": feedback.isCanceled(),
         "warnings": feedback.warnings,
         "log": feedback.textLog(),
-        "layers": [look_at_layer(path, details, context) for path, details in opened.items()],
+        "layers": [look_at_layer(layer) for layer in order if layer.id() not in before],
     }
 
 
@@ -104,7 +113,7 @@ def describe(algorithm) -> dict:
 
 def main(folder: str, jobs: Path) -> None:
     QgsApplication.setPrefixPath("/usr", True)
-    application = QgsApplication([], False)
+    application = QgsApplication([], True)
     application.initQgis()
     sys.path[:0] = [folder, str(Path(QgsApplication.pkgDataPath()) / "python" / "plugins")]
     from processing.core.Processing import Processing
@@ -116,12 +125,12 @@ def main(folder: str, jobs: Path) -> None:
     plugin.initProcessing()
     registry = QgsApplication.processingRegistry()
     provider = registry.providerById("geocamss")
+    mapping = registry.createAlgorithmById("geocamss:map")
     found = {
         "algorithms": {a.id(): describe(a) for a in provider.algorithms()},
         "endings": provider.supportedOutputVectorLayerExtensions(),
-        "models": registry.createAlgorithmById("geocamss:map")
-        .parameterDefinition("MODEL")
-        .options(),
+        "models": mapping.parameterDefinition("MODEL").options(),
+        "outputs": mapping.parameterDefinition("OUTPUTS").options(),
     }
     # What a launcher of QGIS sets: a Python that inherits this does not even start.
     os.environ.update(PYTHONHOME="/nonexistent", GDAL_DATA="/nonexistent", PROJ_LIB="/nonexistent")

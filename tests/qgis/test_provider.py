@@ -13,8 +13,9 @@ import pytest
 import rasterio
 
 from geocamss.models import registry
-from geocamss.models.checkpoint import read_card
+from geocamss.models.header import read_card
 from geocamss.plugin import write_plugin
+from geocamss.products import PRODUCTS
 from tests.cli.conftest import small_model, small_scene
 from tests.conftest import ROOT
 
@@ -83,6 +84,7 @@ def driven(qgis, program, small_model, small_scene, tmp_path_factory):
                 "MIN_AREA": 2.0,
                 "POLYGONS": str(folder / "Flächen.gpkg"),
             },
+            "opened": "POLYGONS",
         },
         "vectorize to what is no file": {
             "algorithm": "geocamss:vectorize",
@@ -94,7 +96,7 @@ def driven(qgis, program, small_model, small_scene, tmp_path_factory):
         "not there": {
             "algorithm": "geocamss:vectorize",
             "parameters": {"CLASSES": str(small_scene), "POLYGONS": str(folder / "b.gpkg")},
-            "executable": str(folder / "absent"),
+            "executable": str(small_scene),
         },
     }
     (folder / "jobs.json").write_text(json.dumps(list(jobs.values())))
@@ -130,6 +132,7 @@ def test_the_toolbox_offers_the_commands(driven):
     assert {"gpkg", "fgb"} <= set(found["endings"]) <= {"gpkg", "fgb", "parquet"}
     assert sorted(found["models"]) == sorted(registry.names())
     assert found["models"][0] == registry.DEFAULT
+    assert set(found["outputs"]) <= set(PRODUCTS)
 
 
 def test_the_plugin_imports_no_geocamss_and_leaves_nothing(driven):
@@ -148,10 +151,8 @@ def test_a_scene_becomes_layers_with_names_and_colors(driven, small_model):
     assert job["results"]["CLASSES"] == str(written / "classes.tif")
     assert job["results"]["PROJECT"] == str(written / "map.qgz")
     assert Path(job["results"]["PROJECT"]).is_file()
-    assert [layer["name"] for layer in job["layers"]] == [
-        "eine Karte classes",
-        "eine Karte polygons",
-    ]
+    names = [layer["name"] for layer in job["layers"]]
+    assert names == ["eine Karte polygons", "eine Karte classes"]
     for layer in job["layers"]:
         assert layer["valid"]
         assert layer["legend"] == legend(small_model)
@@ -178,12 +179,14 @@ def test_an_area_in_memory_bounds_the_map(driven):
     assert not (folder / "area" / "polygons.gpkg").exists()
 
 
-def test_a_class_raster_becomes_polygons(driven):
+def test_a_class_raster_becomes_polygons(driven, small_model):
     found, folder = driven
     job = found["jobs"]["vectorize"]
     assert job["ok"], job["error"]
     assert Path(job["results"]["POLYGONS"]) == folder / "Flächen.gpkg"
     assert (folder / "Flächen.gpkg").is_file()
+    (layer,) = job["layers"]
+    assert layer["legend"] == legend(small_model)
     assert "a.shp" in found["jobs"]["vectorize to what is no file"]["error"]
 
 
@@ -208,7 +211,7 @@ def test_a_canceled_run_can_be_taken_up(qgis, program, small_model, tmp_path):
     parameters = {
         "SCENE": str(scene),
         "MODEL_FILE": str(small_model),
-        "STEPS": 2,
+        "SAMPLES": 16,
         "OUTPUTS": ["classes"],
         "FOLDER": str(tmp_path / "out"),
     }
