@@ -16,6 +16,7 @@ from geocamss.ahead import ahead
 from geocamss.engine import read_strips
 from geocamss.errors import GeocamssWarning, InterruptError
 from geocamss.memory import READ_AHEAD
+from geocamss.modelcard import Sampler
 from geocamss.models.segmenter import Segmenter
 from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.blocks import BlockStore
@@ -57,6 +58,9 @@ def predict(
     steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
+    sampler: Sampler | None = None,
+    rounds: int | None = None,
+    guidance: float | None = None,
     batch_size: int | None = None,
     device: str | None = None,
     memory: int | str | None = None,
@@ -79,6 +83,9 @@ def predict(
         steps: sampler steps; by default the model's own choice.
         samples: latents drawn for each chip, whose probabilities are averaged.
         seed: chooses the noise, with each token's position.
+        sampler: the sampling algorithm; by default the model's own choice.
+        rounds: passes over the mask, 1 to 8, each of which sees what earlier ones drew.
+        guidance: above 1 goes past what the image says, away from what is likely without it.
         batch_size: chips at once; by default as many as work well.
         device: where the network runs, as in ``"cuda"``; by default a GPU if there is one.
         memory: what the run may take of the machine's memory, in bytes or as ``"2GB"``: blocks and
@@ -104,6 +111,9 @@ def predict(
         steps=steps,
         samples=samples,
         seed=seed,
+        sampler=sampler,
+        rounds=rounds,
+        guidance=guidance,
         batch_size=batch_size,
         device=device,
         memory=memory,

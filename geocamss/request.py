@@ -13,6 +13,7 @@ import torch
 
 from geocamss.budget import parse_bytes, within
 from geocamss.errors import InputError
+from geocamss.modelcard import Sampler
 from geocamss.models.checkpoint import load
 from geocamss.models.registry import DEFAULT, resolve
 from geocamss.models.segmenter import Sampling, Segmenter
@@ -56,6 +57,15 @@ class Request:
     seed: int = 0
     """Chooses the noise, with each token's position."""
 
+    sampler: Sampler | None = None
+    """The sampling algorithm; None is the model's choice."""
+
+    rounds: int | None = None
+    """Passes over the mask; None is the model's choice."""
+
+    guidance: float | None = None
+    """How far to go past what is likely without the image; None is the model's choice."""
+
     batch_size: int | None = None
     """Chips at once; None is as many as work well."""
 
@@ -85,7 +95,14 @@ class Request:
     def sampling(self) -> Sampling:
         """How the segmenter draws."""
         try:
-            return Sampling(self.steps, self.samples, self.seed)
+            return Sampling(
+                self.steps,
+                self.samples,
+                self.seed,
+                sampler=self.sampler,
+                rounds=self.rounds,
+                guidance=self.guidance,
+            )
         except ValueError as error:
             raise InputError(str(error)) from error
 

@@ -131,6 +131,11 @@ class Run:
             "steps": self.sampling.steps or card.steps,
             "samples": self.sampling.samples,
             "seed": self.sampling.seed,
+            "sampler": self.sampling.sampler or card.sampler,
+            "rounds": self.sampling.rounds or card.rounds,
+            "guidance": (
+                card.guidance if self.sampling.guidance is None else self.sampling.guidance
+            ),
             "batch": self.batch,
             "chip": card.chip,
             "overlap": card.overlap,

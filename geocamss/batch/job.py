@@ -17,6 +17,7 @@ from geocamss.batch.orders import Order
 from geocamss.batch.scenes import SceneResult
 from geocamss.budget import parse_bytes
 from geocamss.errors import InputError
+from geocamss.modelcard import Sampler
 from geocamss.models.header import read_card
 from geocamss.models.registry import DEFAULT, names, resolve
 from geocamss.products import PRODUCTS
@@ -77,6 +78,9 @@ def map_scenes(
     steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
+    sampler: Sampler | None = None,
+    rounds: int | None = None,
+    guidance: float | None = None,
     batch_size: int | None = None,
     device: str | None = None,
     outputs: Collection[str] = tuple(PRODUCTS),
@@ -109,6 +113,9 @@ def map_scenes(
         steps: sampler steps.
         samples: latents drawn for each chip.
         seed: chooses the noise.
+        sampler: the sampling algorithm; by default the model's own choice.
+        rounds: passes over the mask, 1 to 8, each of which sees what earlier ones drew.
+        guidance: above 1 goes past what the image says, away from what is likely without it.
         batch_size: chips at once.
         device: where the network runs.
         outputs: which to write for each scene.
@@ -134,6 +141,9 @@ def map_scenes(
         steps=steps,
         samples=samples,
         seed=seed,
+        sampler=sampler,
+        rounds=rounds,
+        guidance=guidance,
         batch_size=batch_size,
         device=device,
         memory=memory,

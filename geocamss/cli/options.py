@@ -12,6 +12,7 @@ import click
 
 __all__ = [
     "OUTPUTS",
+    "SAMPLERS",
     "band_option",
     "did_you_mean",
     "examples",
@@ -25,6 +26,9 @@ __all__ = [
 
 OUTPUTS = ("classes", "confidence", "polygons", "style", "project", "item", "preview", "page")
 """What a run can write, in the order of the pipeline."""
+
+SAMPLERS = ("euler", "heun", "ddim", "dpm++", "ddpm", "one-step")
+"""Sampling algorithms; those of ``geocamss.modelcard``, which takes too long to import here."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -146,6 +150,26 @@ _MODEL = (
         show_default=True,
         metavar="N",
         help="Chooses the noise; the same seed gives the same map.",
+    ),
+    click.option(
+        "--sampler",
+        type=click.Choice(SAMPLERS),
+        metavar="NAME",
+        help=f"Sampling algorithm: {', '.join(SAMPLERS)}. Left out: what the model's card says.",
+    ),
+    click.option(
+        "--rounds",
+        type=click.IntRange(1, 8),
+        metavar="N",
+        help="Passes over the mask, each of which sees what earlier ones drew. Left out: what the "
+        "model's card says.",
+    ),
+    click.option(
+        "--guidance",
+        type=click.FloatRange(0, 20),
+        metavar="W",
+        help="Above 1 goes past what the image says, away from what is likely without it. Left "
+        "out: what the model's card says.",
     ),
     click.option(
         "--batch-size",

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from geocamss.classes import ClassScheme
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard, TrainingSource
-from geocamss.models.camss.config import STRIDE, CamssConfig
+from geocamss.models.camss.config import CamssConfig
 from geocamss.training.sources.spec import (
     ArraySource,
     PairSource,
@@ -211,9 +211,8 @@ class Recipe(_Strict):
         ]
         return ModelCard.model_validate(
             {
-                "stride": STRIDE,
                 "architecture": "camss",
-                "parameters": self.model.model_dump(mode="json"),
+                **self.model.card_fields(),
                 "training": sources,
                 **self.card,
             }

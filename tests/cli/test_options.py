@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geocamss import modelcard
 from geocamss.cli.main import cli
-from geocamss.cli.options import OUTPUTS, did_you_mean, parse_gsd
+from geocamss.cli.options import OUTPUTS, SAMPLERS, did_you_mean, parse_gsd
 from geocamss.predict import predict
 from geocamss.products import PRODUCTS
 
@@ -54,6 +55,10 @@ def test_command_and_function_have_the_same_options_and_defaults() -> None:
 
 def test_every_output_that_is_written_can_be_named() -> None:
     assert tuple(PRODUCTS) == OUTPUTS
+
+
+def test_the_samplers_offered_are_those_of_the_card() -> None:
+    assert modelcard.SAMPLERS == SAMPLERS
 
 
 def test_bands_and_outputs_reach_the_function_as_values() -> None:
