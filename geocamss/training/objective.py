@@ -1,13 +1,15 @@
 """Objectives: what a training step minimizes, and what comes out of it.
 
-The segmenter has three losses, and needs all of them. The flow loss alone leaves it several points
-below a plain network. Cross-entropy through the decoder on the one-step prediction brings it level,
-but alone lets the decoder drift out of the latent space, so that more than one step collapses. The
-reconstruction loss holds the decoder there.
+The segmenter has three losses, and needs all of them. The head's own loss alone leaves it several
+points below a plain network. Cross-entropy through the decoder on the one-step prediction brings it
+level, but alone lets the decoder drift out of the latent space, so that more than one step
+collapses. The reconstruction loss holds the decoder there. A head that predicts noise has no
+one-step prediction to speak of, and does without, as in the paper.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -15,11 +17,12 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from geocamss.modelcard import ModelCard
-from geocamss.models.camss.config import STRIDE
-from geocamss.models.camss.head import flow_loss, logit_normal
+from geocamss.models.camss.head import flow_loss
 from geocamss.models.camss.model import CamssSegmenter
 from geocamss.models.camss.network import CamssNetwork, tokens_seen
-from geocamss.models.camss.tokenizer import one_hot
+from geocamss.models.camss.schedule import Level
+from geocamss.models.camss.student import mean_flow_loss
+from geocamss.models.camss.tokenizer import MaskEncoder, one_hot
 from geocamss.models.segmenter import Segmenter
 from geocamss.training.batches import Batch
 from geocamss.training.recipe import Training
@@ -28,10 +31,13 @@ from geocamss.training.sources import IGNORED
 __all__ = ["CamssObjective", "Objective", "class_weights", "dice_loss", "map_loss"]
 
 _PARTS = 4
-"""One in so many chips of a batch trains the tokenizer, and the flow at times after 0."""
+"""One in so many chips of a batch trains the tokenizer, and the head at levels after the first."""
 
 _UNGUIDED = 0.7
 """Share of true latents decoded without the image's features: a code that needs them is none."""
+
+_COMMITMENT = 0.25
+"""Weight of what holds latents to their codes, where there is a codebook."""
 
 
 class Objective(Protocol):
@@ -81,7 +87,7 @@ def map_loss(logits: Tensor, labels: Tensor, weights: Tensor, dice: float) -> Te
 
 
 class CamssObjective:
-    """The three losses of the segmenter."""
+    """The losses of the segmenter."""
 
     def __init__(self, training: Training, weights: Tensor) -> None:
         """Take the recipe's settings and the class weights, (K,)."""
@@ -98,16 +104,14 @@ class CamssObjective:
         """Weighted losses by name."""
         if not isinstance(network, CamssNetwork):
             raise TypeError(f"wants a CamssNetwork, got {type(network).__name__}")
-        training = self._training
-        labels, device = batch.labels, batch.chips.device
+        labels = batch.labels
         masks = one_hot(labels, len(self._weights)).contiguous(memory_format=torch.channels_last)
-        mean, logvar = network.mask_encoder(masks)  # (B, L, h, w)
-        latents = mean + torch.exp(logvar / 2) * _normal(mean, generator)
-        fine, middle, coarse = network.encoder(batch.chips, batch.valid)
+        latents, penalty = network.mask_encoder.draw(masks, generator)  # (B, L, h, w)
+        *guide, coarse = network.encoder(batch.chips, batch.valid)
         tokens = latents.detach().permute(0, 2, 3, 1)  # (B, h, w, L)
-        drop = _coins(training.null_image, (len(labels),), generator).to(device)
-        known = self._known(tokens, generator).to(device)  # (B, h, w)
-        seen = tokens_seen(batch.valid, STRIDE)  # (B, h, w)
+        drop = _coins(self._training.null_image, (len(labels),), generator).to(labels.device)
+        known = self._known(tokens, generator).to(labels.device)  # (B, h, w)
+        seen = tokens_seen(batch.valid, network.stride)  # (B, h, w)
         condition = network.transformer(
             coarse,
             seen=None if bool(seen.all()) else seen,
@@ -115,31 +119,72 @@ class CamssObjective:
             known=known,
             drop=drop,
         )  # (B, h, w, width)
-        # A part of the batch is enough for the flow at later times, and for the tokenizer, which
-        # learns fast; the one-step prediction makes the map, and gets all of it.
-        part = -(-len(labels) // _PARTS)
-        noisy, time = self._noised(tokens, part, generator)
-        given = torch.cat([condition[:part], condition])
-        found = network.head(noisy, time, given)  # (part + B, h, w, L)
-        later, guess = found[:part], found[part:]
-        weight = _labeled(labels) * ~known
-        flow = flow_loss(later, tokens[:part], weight[:part]) + flow_loss(guess, tokens, weight)
-        guess = torch.where(known[..., None], tokens, guess.float()).permute(0, 3, 1, 2)
-        logits = network.decoder(
-            torch.cat([latents[:part], guess]),
-            (torch.cat([fine[:part], fine]), torch.cat([middle[:part], middle])),
-            self._keep(part, drop, generator),
-        )  # (part + B, K, H, W)
-        rebuilt, mapped = logits[:part], logits[part:]
-        weights = self._weights.to(device)
-        imaged = labels.masked_fill(drop[:, None, None], IGNORED)
-        return {
-            "map": map_loss(mapped, imaged, weights, training.dice),
-            "reconstruction": training.reconstruction
-            * map_loss(rebuilt, labels[:part], weights, dice=0),
-            "flow": training.flow * flow,
-            "kl": training.kl * _divergence(mean, logvar),
-        }
+        weight = _labeled(labels, network.stride) * ~known
+        losses = self._head_losses(network, tokens, condition, weight, generator)
+        given = latents[: self._part(labels)]
+        if network.head.predicts_mean:
+            noise = torch.zeros_like(tokens)  # it makes no difference
+            guess = network.head.clean(noise, Level(0, 1), condition)  # (B, h, w, L)
+            losses["mean"] = self._training.flow * flow_loss(guess, tokens, weight)
+            guess = torch.where(known[..., None], tokens, guess)
+            given = torch.cat([given, guess.permute(0, 3, 1, 2)])
+        logits = self._decoded(network, given, guide, drop, generator)
+        kind = self._training.kl if isinstance(network.mask_encoder, MaskEncoder) else _COMMITMENT
+        return {**self._map_losses(logits, labels, drop), **losses, "code": kind * penalty}
+
+    def _part(self, labels: Tensor) -> int:
+        """How many chips of a batch train the tokenizer, and the head at all levels.
+
+        The former learns fast, and the latter makes samples; the one-step prediction makes the map,
+        and gets the whole batch.
+        """
+        return -(-len(labels) // _PARTS)
+
+    def _head_losses(
+        self,
+        network: CamssNetwork,
+        tokens: Tensor,
+        condition: Tensor,
+        weight: Tensor,
+        generator: Generator,
+    ) -> dict[str, Tensor]:
+        # Where the head alone makes the map, all chips train it.
+        part = slice(self._part(tokens) if network.head.predicts_mean else len(tokens))
+        given = tokens[part], condition[part], weight[part]
+        losses = {"head": self._training.flow * network.head.loss(*given, generator)}
+        if network.student is not None:
+            given = (
+                given[0],
+                given[1].detach(),
+                given[2],
+            )  # the trunk is not the student's to change
+            loss = mean_flow_loss(network.student, *given, generator)
+            losses["one_step"] = self._training.flow * loss
+        return losses
+
+    def _decoded(
+        self,
+        network: CamssNetwork,
+        latents: Tensor,
+        guide: Sequence[Tensor],
+        drop: Tensor,
+        generator: Generator,
+    ) -> Tensor:
+        """Logits of a part of the true latents, then of all predicted ones if there are any."""
+        part = self._part(drop)
+        keep = self._keep(part, drop, generator)[: len(latents)]
+        guide = [torch.cat([features[:part], features])[: len(latents)] for features in guide]
+        logits: Tensor = network.decoder(latents, guide, keep)
+        return logits
+
+    def _map_losses(self, logits: Tensor, labels: Tensor, drop: Tensor) -> dict[str, Tensor]:
+        part, weights = self._part(labels), self._weights.to(labels.device)
+        rebuilt = map_loss(logits[:part], labels[:part], weights, dice=0)
+        losses = {"reconstruction": self._training.reconstruction * rebuilt}
+        if len(logits) > part:
+            imaged = labels.masked_fill(drop[:, None, None], IGNORED)
+            losses["map"] = map_loss(logits[part:], imaged, weights, self._training.dice)
+        return losses
 
     def _known(self, tokens: Tensor, generator: Generator) -> Tensor:
         """Which mask tokens are told: none in most chips, up to 70 % of them in the others."""
@@ -148,18 +193,6 @@ class CamssObjective:
         share = torch.rand(batch, generator=generator) * 0.7 * told
         return torch.rand(batch, height, width, generator=generator) < share[:, None, None]
 
-    def _noised(self, tokens: Tensor, part: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """A part of the latents at random times, then pure noise at t = 0 for all.
-
-        Returns:
-            (part + B, h, w, L) and (part + B,).
-        """
-        normal = torch.randn(part, generator=generator)
-        time = torch.cat([logit_normal(normal), torch.zeros(len(tokens))]).to(tokens.device)
-        at = time[:, None, None, None]
-        data = torch.cat([tokens[:part], tokens])
-        return data * at + _normal(data, generator) * (1 - at), time
-
     def _keep(self, part: int, drop: Tensor, generator: Generator) -> Tensor:
         """For true latents, then for predicted ones: 1 where the decoder may see the image."""
         guided = ~_coins(_UNGUIDED, (part,), generator).to(drop.device)
@@ -167,19 +200,10 @@ class CamssObjective:
         return torch.cat([guided, mapped & ~drop]).float()
 
 
-def _normal(like: Tensor, generator: Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator).to(like.device)
-
-
 def _coins(share: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
     return torch.rand(shape, generator=generator) < share
 
 
-def _labeled(labels: Tensor) -> Tensor:
+def _labeled(labels: Tensor, stride: int) -> Tensor:
     """Share of labeled pixels of each token, (B, h, w)."""
-    return functional.avg_pool2d((labels != IGNORED).float(), STRIDE)
-
-
-def _divergence(mean: Tensor, logvar: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the posterior from a standard normal, by channel."""
-    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+    return functional.avg_pool2d((labels != IGNORED).float(), stride)

@@ -121,6 +121,12 @@ class CamssConfig(BaseModel):
             )
         return self
 
+    def card_fields(self) -> dict[str, Any]:
+        """What a model card says of a network of these sizes, unless it says otherwise itself."""
+        # A head that predicts noise makes no map in one step: it draws samples as the paper does.
+        drawn = {} if self.head == "flow" else {"sampler": "ddpm", "steps": 100}
+        return {"stride": self.stride, "parameters": self.model_dump(mode="json"), **drawn}
+
     @classmethod
     def of(cls, parameters: dict[str, Any], where: str) -> CamssConfig:
         """Check the parameters of a card.

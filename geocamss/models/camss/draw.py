@@ -13,7 +13,7 @@ from geocamss.modelcard import ModelCard, Sampler
 from geocamss.models.camss import sampler as samplers
 from geocamss.models.camss.network import CamssNetwork
 from geocamss.models.camss.rounds import drawn_before
-from geocamss.models.camss.schedule import LAST_SAFE, TIMESTEPS, Level, cosine, straight
+from geocamss.models.camss.schedule import LAST_SAFE, Level, cosine, straight
 from geocamss.models.segmenter import Sampling
 
 __all__ = ["Draw", "draw", "levels"]
@@ -64,23 +64,18 @@ class Draw:
                 f"{where}: has no one-step head, which the sampler 'one-step' wants; take another "
                 "sampler, or train with one_step: true"
             )
-        longest = TIMESTEPS if self.sampler == "ddpm" else LAST_SAFE + 1
-        if not network.head.predicts_mean and self.steps > longest:
-            raise ModelError(
-                f"{where}: sampler {self.sampler!r} has at most {longest} steps with its head, "
-                f"got {self.steps}"
-            )
+        if self.steps > LAST_SAFE + 1:
+            raise ModelError(f"{where}: draws in at most {LAST_SAFE + 1} steps, got {self.steps}")
 
 
 def levels(how: Draw, network: CamssNetwork) -> list[Level]:
     """The noise levels on a sampler's way.
 
-    ``ddpm`` starts where the paper does; the others stop short of the cosine schedule's end, where
-    the data are divided by almost nothing.
+    On the cosine schedule all start a little before its end. The paper does not; but there the
+    data are divided by almost nothing, and the least error of the head grows a thousandfold.
     """
-    if how.sampler == "ddpm":
-        return cosine(how.steps)
-    if network.head.predicts_mean or how.sampler in ("euler", "heun"):
+    needs_cosine = how.sampler == "ddpm"
+    if not needs_cosine and (network.head.predicts_mean or how.sampler in ("euler", "heun")):
         return straight(how.steps)
     return cosine(how.steps, LAST_SAFE)
 

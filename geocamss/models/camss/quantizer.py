@@ -63,10 +63,19 @@ class Codebook(nn.Module):
         self.codes.copy_(self.sums / self.counts.clamp(min=1e-5)[:, None])
         dead = torch.nonzero(self.counts < _DEAD)[:, 0][: len(latents)]
         if len(dead):
-            # To the latents that the others stand for worst; nothing random, so that runs resume.
-            distance = (latents - self.codes[nearest]).square().sum(1)
-            worst = latents[distance.topk(len(dead)).indices]
+            worst = _spread(latents, latents - self.codes[nearest], len(dead))
             self.codes[dead], self.sums[dead], self.counts[dead] = worst, worst, 1.0
+
+
+def _spread(latents: Tensor, errors: Tensor, count: int) -> Tensor:
+    """Of each part of the latents, the one that its code stands for worst, (count, latent).
+
+    Nothing random, so that a resumed run goes on as it would have.
+    """
+    rows = len(latents) // count
+    parts = latents[: rows * count].view(count, rows, -1)
+    worst = errors[: rows * count].view(parts.shape).square().sum(2).argmax(1)
+    return parts[torch.arange(count, device=latents.device), worst]
 
 
 class QuantizedMaskEncoder(nn.Module):

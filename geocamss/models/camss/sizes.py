@@ -11,7 +11,6 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
     "tiny": {},
     "small": {
         "pyramid": (48, 96, 192),
-        "blocks": (1, 2, 4),
         "width": 192,
         "layers": 6,
         "heads": 3,

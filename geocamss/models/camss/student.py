@@ -8,6 +8,7 @@ u = v + (r - t) du/dt, which is what the head is trained to fulfill.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -81,9 +82,12 @@ def mean_flow_target(
     Returns:
         Prediction, with gradients, and target, without; both (..., latent).
     """
-    found, change = torch.func.jvp(
-        lambda place, time: average(place, time, r), (x, t), (velocity, torch.ones_like(t))
-    )
+    with warnings.catch_warnings():
+        # torch's own forward derivatives still compile with what torch has deprecated.
+        warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)
+        found, change = torch.func.jvp(
+            lambda place, time: average(place, time, r), (x, t), (velocity, torch.ones_like(t))
+        )
     return found, velocity + (r - t)[..., None] * change.detach()
 
 
