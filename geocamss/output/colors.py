@@ -73,7 +73,7 @@ CONFIDENCE = Ramp(
 
 UNCERTAINTY = Ramp(
     0,
-    100,
+    1,
     (
         (0, 0, 4, 255),
         (81, 18, 124, 255),
@@ -81,6 +81,5 @@ UNCERTAINTY = Ramp(
         (252, 137, 97, 255),
         (252, 253, 191, 255),
     ),
-    "%",
 )
-"""Percent of the most that can be: it glows where the map is unsure."""
+"""Share of the most that can be: it glows where the map is unsure."""

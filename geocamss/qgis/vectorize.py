@@ -12,6 +12,7 @@ from qgis.core import (
     QgsProcessingParameterBoolean,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
 )
 
@@ -36,11 +37,14 @@ class Vectorize(Algorithm):
     MIN_AREA = "MIN_AREA"
     SIMPLIFY = "SIMPLIFY"
     SMOOTH = "SMOOTH"
+    SQUARE = "SQUARE"
+    CONFIDENCE = "CONFIDENCE"
     POLYGONS = "POLYGONS"
 
     def __init__(self) -> None:
         super().__init__()
         self._classes = ""
+        self._confidence = ""
 
     def createInstance(self) -> Vectorize:
         """A copy that is shown or run."""
@@ -84,6 +88,16 @@ class Vectorize(Algorithm):
             QgsProcessingParameterBoolean(self.SMOOTH, "Smooth borders", defaultValue=False)
         )
         self.addParameter(
+            QgsProcessingParameterString(
+                self.SQUARE, "Classes that get right angles, with commas between", optional=True
+            )
+        )
+        self.addParameter(
+            QgsProcessingParameterRasterLayer(
+                self.CONFIDENCE, "Confidence in percent, on the same pixels", optional=True
+            )
+        )
+        self.addParameter(
             QgsProcessingParameterVectorDestination(
                 self.POLYGONS, "Polygons", QgsProcessing.TypeVectorPolygon
             )
@@ -95,8 +109,10 @@ class Vectorize(Algorithm):
         context: QgsProcessingContext,
         feedback: Any,  # noqa: ARG002
     ) -> bool:
-        """Look at the layer, which belongs to QGIS's main thread."""
+        """Look at the layers, which belong to QGIS's main thread."""
         self._classes = self.raster_path(parameters, self.CLASSES, context)
+        if parameters.get(self.CONFIDENCE):
+            self._confidence = self.raster_path(parameters, self.CONFIDENCE, context)
         return True
 
     def processAlgorithm(
@@ -108,13 +124,19 @@ class Vectorize(Algorithm):
             raise QgsProcessingException(
                 f"{target}: polygons go into a file that ends with .{', .'.join(FORMATS)}"
             )
-        words = ["vectorize", self._classes, "--out", target]
+        # Whoever chose a file that is there was asked by the dialog.
+        words = ["vectorize", self._classes, "--out", target, "--overwrite"]
         for name, option in ((self.MIN_AREA, "--min-area"), (self.SIMPLIFY, "--simplify")):
             amount = self.parameterAsDouble(parameters, name, context)
             if parameters.get(name) is not None and amount > 0:
                 words += [option, repr(amount)]
         if self.parameterAsBool(parameters, self.SMOOTH, context):
             words.append("--smooth")
+        for name in self.parameterAsString(parameters, self.SQUARE, context).split(","):
+            if name.strip():
+                words += ["--square", name.strip()]
+        if self._confidence:
+            words += ["--confidence", self._confidence]
         if not self.call(words, feedback):
             return {}
         style_layer(context, target)
