@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geocamss.classes import NODATA
+from geocamss.doubt import doubt
 from geocamss.errors import RunError
 from geocamss.output.blocks import BlockMap
 from geocamss.scene.tiles import Block, Lattice, Layout
@@ -75,7 +76,7 @@ class BlockSums:
     """The rows being summed, in pixels of the grid; may reach beyond it."""
 
     sums: Tensor
-    """(K, chip, width) int16 over ``strip``, in 1 / ``UNIT``."""
+    """(K, chip, width) int16 over ``strip``, in 1 / ``UNIT``; with doubt, (K + 1, chip, width)."""
 
     wanted: NDArray[np.bool_]
     """(chip, width) over ``strip``: True = to be mapped."""
@@ -86,19 +87,26 @@ class BlockSums:
     _add: Adder = field(init=False)
 
     def __post_init__(self) -> None:
-        self._add = Adder(self.weight, len(self.values))
+        self._add = Adder(self.weight, len(self.sums))
 
     @classmethod
     def empty(
-        cls, layout: Layout, block: Block, weight: Tensor, values: Sequence[int]
+        cls,
+        layout: Layout,
+        block: Block,
+        weight: Tensor,
+        values: Sequence[int],
+        *,
+        doubt: bool = False,
     ) -> BlockSums:
-        """A block with nothing in it yet."""
+        """A block with nothing in it yet; with doubt, entropies come behind the probabilities."""
         own = layout.interior(block).shape
-        count = len(values)
+        count = len(values) + doubt
         result = BlockMap(
             np.full(own, NODATA, np.uint8),
             np.full(own, NODATA, np.uint8),
             tuple(np.zeros((count, *seam.shape), np.int16) for seam in layout.seams(block)),
+            np.full((2, *own), NODATA, np.uint8) if doubt else None,
         )
         strip = layout.strip(block, block.rows.start)
         sums = torch.zeros(count, *strip.shape, dtype=torch.int16, device=weight.device)
@@ -110,7 +118,7 @@ class BlockSums:
         """Add what one chip says; chips come row by row.
 
         Args:
-            probabilities: (K, chip, chip), 0 to 1.
+            probabilities: (K, chip, chip), 0 to 1; with doubt, (K + 1, chip, chip).
             chip: where the chip lies, in pixels of the grid.
             strip: where its row of chips lies, likewise.
             wanted: (height, width) over the strip, True = to be mapped.
@@ -171,7 +179,8 @@ class BlockSums:
     def _decide(self, part: Window) -> None:
         place = part.within(self.strip)
         wanted = self.wanted[place]
-        decided = decide(self.sums[(slice(None), *place)], self.values)
+        sums = self.sums[(slice(None), *place)]
+        decided = decide(sums[: len(self.values)], self.values)
         classes, confidence = (layer.cpu().numpy() for layer in decided)
         if ((classes == NODATA) & wanted).any():
             raise RunError(
@@ -183,6 +192,9 @@ class BlockSums:
         target = part.within(self.layout.interior(self.block))
         self.map.classes[target] = classes
         self.map.confidence[target] = confidence
+        if self.map.doubt is not None:
+            found = doubt(sums, UNIT).cpu().numpy()
+            self.map.doubt[(slice(None), *target)] = np.where(wanted, found, NODATA)
 
 
 class Adder:

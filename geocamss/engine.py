@@ -21,9 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geocamss.blend import BlockSums, decide, weights
+from geocamss.blend import UNIT, BlockSums, decide, weights
+from geocamss.doubt import doubt
 from geocamss.inputs import Inputs
 from geocamss.models.normalize import Normalizer
+from geocamss.models.samples import segment_with_entropy
 from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.output.blocks import BlockFile, BlockMap, BlockStore
 from geocamss.room import Room, is_out_of_memory
@@ -31,7 +33,7 @@ from geocamss.scene.tiles import Block, Layout
 from geocamss.scene.window import Window
 from geocamss.strips import Chip, PixelSource, Strip, cut_chips, read_strips
 
-__all__ = ["Engine", "PixelSource", "Strip", "read_strips", "stitch"]
+__all__ = ["Engine", "PixelSource", "Strip", "read_strips", "stitch", "stitch_doubt"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class Engine:
 
     batch: int = 1
     """Chips at once, at most; a shorter last batch is padded, since kernels choose by shape."""
+
+    doubt: bool = False
+    """Whether to find entropy and mutual information as well."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -74,7 +79,7 @@ class Engine:
         Raises:
             RunError: the model fails, or there is no memory for a single chip.
         """
-        sums = BlockSums.empty(self.layout, block, self.weight, self.values)
+        sums = BlockSums.empty(self.layout, block, self.weight, self.values, doubt=self.doubt)
         chips = cut_chips(self.layout, block, islice(strips, len(block.rows)))
         for chip, probabilities in self.segment(chips):
             report(sums.add(probabilities, chip.window, chip.strip.window, chip.strip.wanted))
@@ -82,7 +87,7 @@ class Engine:
         return sums.map
 
     def segment(self, chips: Iterator[Chip]) -> Iterator[tuple[Chip, Tensor]]:
-        """Each chip with its probabilities (K, chip, chip), in order.
+        """Each chip with its probabilities (K, chip, chip), in order; with doubt, (K + 1, ...).
 
         When memory runs out, what was asked for is asked again in halves.
         """
@@ -92,7 +97,7 @@ class Engine:
             batch = waiting[: self.room.chips]
             try:
                 inputs = inputs or self._inputs()
-                said = self.segmenter(*inputs.fill(batch), self.sampling)
+                said = self._ask(*inputs.fill(batch))
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -101,6 +106,11 @@ class Engine:
             else:
                 yield from zip(batch, said, strict=False)
                 waiting = waiting[len(batch) :]
+
+    def _ask(self, chips: Tensor, valid: Tensor, corners: Tensor) -> Tensor:
+        if self.doubt:
+            return segment_with_entropy(self.segmenter, chips, valid, corners, self.sampling)
+        return self.segmenter(chips, valid, corners, self.sampling)
 
     def _inputs(self) -> Inputs:
         lattice, device = self.layout.lattice, self.segmenter.device
@@ -145,8 +155,31 @@ def stitch(
             yield window, file.classes[part], file.confidence[part]
         else:
             sums = sum(_seam_sums(layout, block, opened(block), window) for block in blocks)
-            decided = decide(torch.from_numpy(np.asarray(sums)), values.tolist())
+            planes = torch.from_numpy(np.asarray(sums))[: len(values)]
+            decided = decide(planes, values.tolist())
             yield window, decided[0].numpy(), decided[1].numpy()
+
+
+def stitch_doubt(layout: Layout, store: BlockStore) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
+    """Put entropy and mutual information of the finished blocks together, as ``stitch`` does.
+
+    Args:
+        layout: the grid and its blocks.
+        store: holds every block, each mapped with doubt.
+
+    Yields:
+        A window of the grid with both, (2, height, width) uint8, 255 = no data.
+    """
+    opened = lru_cache(maxsize=4)(store.open)
+    for window, blocks in layout.cells():
+        if len(blocks) == 1:
+            known = opened(blocks[0]).doubt
+            if known is None:
+                raise ValueError(f"{opened(blocks[0]).path} was mapped without doubt")
+            yield window, known[(slice(None), *window.within(layout.interior(blocks[0])))]
+        else:
+            sums = sum(_seam_sums(layout, block, opened(block), window) for block in blocks)
+            yield window, doubt(torch.from_numpy(np.asarray(sums)), UNIT).numpy()
 
 
 def _seam_sums(layout: Layout, block: Block, file: BlockFile, window: Window) -> NDArray[np.int16]:

@@ -159,7 +159,7 @@ def map_scene(
         if folder.complete:
             return Result.of(out, outputs, _areas_of(out, run))
         store = BlockStore(folder.work / "blocks")
-        missing = work_bytes(run.layout, len(run.segmenter.card.classes)) - store.bytes
+        missing = work_bytes(run.layout, run.planes, doubt=run.doubt) - store.bytes
         check_room(folder.work, missing)
         map_blocks(run, store, tell)
         areas = write_products(

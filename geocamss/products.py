@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 import geocamss
 from geocamss.classes import ClassScheme
-from geocamss.engine import stitch
+from geocamss.doubt import LEVELS
+from geocamss.engine import stitch, stitch_doubt
 from geocamss.errors import InputError
 from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.attributes import write_pam
 from geocamss.output.blocks import BlockStore
 from geocamss.output.classmap import ClassMap
-from geocamss.output.colors import CONFIDENCE, color_table
+from geocamss.output.colors import CONFIDENCE, UNCERTAINTY, color_table
 from geocamss.output.page import PAGE_SIDE, Page, write_page
 from geocamss.output.polygons import polygonize
 from geocamss.output.preview import render_preview, stretch, stretch_range
@@ -40,7 +41,7 @@ from geocamss.output.style import write_qml
 from geocamss.run import Run
 from geocamss.scene.reduced import read_reduced
 
-__all__ = ["ALL_FILES", "PRODUCTS", "checked_products", "files_of", "write_products"]
+__all__ = ["ALL_FILES", "ON_REQUEST", "PRODUCTS", "checked_products", "files_of", "write_products"]
 
 PRODUCTS: dict[str, tuple[str, ...]] = {
     "classes": ("classes.tif", "classes.tif.aux.xml"),
@@ -54,13 +55,16 @@ PRODUCTS: dict[str, tuple[str, ...]] = {
 }
 """The files of each output."""
 
+ON_REQUEST: dict[str, tuple[str, ...]] = {"uncertainty": ("uncertainty.tif", "uncertainty.qml")}
+"""The files of outputs that are made only where they are asked for."""
+
 NEED_CONFIDENCE = {"confidence", "polygons", "page"}
 """Outputs that hold the confidence, or are made from it."""
 
 PREVIEW_SIDE = 1024
 """The preview shows at most this many pixels of the map along a side."""
 
-ALL_FILES = tuple(file for files in PRODUCTS.values() for file in files)
+ALL_FILES = tuple(file for files in (PRODUCTS | ON_REQUEST).values() for file in files)
 """Every name that a run may write."""
 
 
@@ -72,18 +76,20 @@ def checked_products(names: Collection[str]) -> tuple[str, ...]:
     """
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",") if name.strip()]
-    unknown = sorted(set(names) - set(PRODUCTS))
+    known = PRODUCTS | ON_REQUEST
+    unknown = sorted(set(names) - set(known))
     if unknown or not names:
-        near = difflib.get_close_matches(unknown[0], PRODUCTS, n=1) if unknown else []
+        near = difflib.get_close_matches(unknown[0], known, n=1) if unknown else []
         what = f"no output is called {unknown[0]!r}" if unknown else "no output is asked for"
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise InputError(f"{what}{hint}; there are {', '.join(PRODUCTS)}")
-    return tuple(name for name in PRODUCTS if name in names)
+        raise InputError(f"{what}{hint}; there are {', '.join(known)}")
+    return tuple(name for name in known if name in names)
 
 
 def files_of(products: Collection[str]) -> list[str]:
     """The files of these outputs."""
-    return [file for name in products for file in PRODUCTS[name]]
+    known = PRODUCTS | ON_REQUEST
+    return [file for name in products for file in known[name]]
 
 
 def write_products(
@@ -119,6 +125,7 @@ def write_products(
     makers: dict[str, Callable[[], object]] = {
         "classes": lambda: write_pam(folder / "classes.tif.aux.xml", scheme, areas),
         "confidence": lambda: None,
+        "uncertainty": lambda: _write_doubt(run, store, folder / "uncertainty.tif"),
         "polygons": lambda: polygonize(classes, confidence, folder / "polygons.gpkg", scheme),
         "style": lambda: _write_styles(scheme, folder),
         "project": lambda: _write_project(run, wanted, folder),
@@ -158,6 +165,27 @@ def _write_rasters(run: Run, store: BlockStore, classes: Path, confidence: Path 
             sure.finish()
 
 
+def _write_doubt(run: Run, store: BlockStore, target: Path) -> None:
+    grid = run.grid
+    tags = {f"GEOCAMSS_{key.upper()}": str(value) for key, value in run.provenance.items()}
+    spec = RasterSpec(
+        grid.crs,
+        grid.transform,
+        (grid.height, grid.width),
+        "entropy",
+        "AVERAGE",
+        tags,
+        unit="share of log K",
+        more=("mutual information",),
+        scale=1 / LEVELS,
+    )
+    with RasterWriter(spec, target) as writer:
+        for window, both in stitch_doubt(run.layout, store):
+            writer.write(window, both)
+        writer.finish()
+    write_qml(target.with_suffix(".qml"), UNCERTAINTY)
+
+
 def _write_styles(scheme: ClassScheme, folder: Path) -> None:
     write_qml(folder / "classes.qml", scheme)
     write_qml(folder / "confidence.qml", CONFIDENCE)
@@ -169,6 +197,7 @@ def _write_project(run: Run, wanted: Collection[str], folder: Path) -> None:
         "polygons": polygon_layer("./polygons.gpkg", scheme, crs),
         "classes": class_layer("./classes.tif", scheme, crs),
         "confidence": ramp_layer("confidence", "./confidence.tif", CONFIDENCE, crs),
+        "uncertainty": ramp_layer("uncertainty", "./uncertainty.tif", UNCERTAINTY, crs),
     }
     shown = [layer for name, layer in layers.items() if name in wanted]
     scene = run.scene

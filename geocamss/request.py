@@ -16,9 +16,10 @@ from geocamss.errors import InputError
 from geocamss.modelcard import Sampler
 from geocamss.models.checkpoint import load
 from geocamss.models.registry import DEFAULT, resolve
+from geocamss.models.samples import spread
 from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.probe import Probe
-from geocamss.products import PRODUCTS, checked_products
+from geocamss.products import ON_REQUEST, PRODUCTS, checked_products
 from geocamss.room import largest_batch
 from geocamss.run import Run
 from geocamss.scene.grid import choose_grid
@@ -84,7 +85,10 @@ class Request:
         Raises:
             InputError: a number is out of its range, or an output is unknown.
         """
-        object.__setattr__(self, "outputs", checked_products(self.outputs))
+        outputs = checked_products(self.outputs)
+        if self.samples > 1:  # their spread is what several are drawn for
+            outputs = checked_products({*outputs, *ON_REQUEST})
+        object.__setattr__(self, "outputs", outputs)
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"the batch size must be 1 or more, got {self.batch_size}")
         self.sampling  # noqa: B018 - raises on numbers that make no sense
@@ -134,7 +138,14 @@ class Request:
         opened.select(model.card)
         grid = choose_grid(opened, model.card.gsd, gsd=self.gsd, crs=self.crs, aoi=self.aoi)
         batch = self.batch_size or self._best_batch(model)
-        run = Run(opened, model, grid, self.sampling, batch)
+        run = Run(
+            opened,
+            model,
+            grid,
+            spread(self.sampling, model.card),
+            batch,
+            doubt="uncertainty" in self.outputs,
+        )
         if self.memory is None:
             return run
         return within(run, Probe.of(run), parse_bytes(self.memory))

@@ -23,7 +23,7 @@ from geocamss.output.colors import CONFIDENCE, color_table
 from geocamss.output.page import Pixels, area_texts, share_text
 from geocamss.output.raster import quiet_gdal
 from geocamss.output.scheme import read_scheme
-from geocamss.products import PRODUCTS
+from geocamss.products import ON_REQUEST, PRODUCTS
 
 if TYPE_CHECKING:
     import folium
@@ -57,6 +57,10 @@ class Result:
     polygons: Path | None
     """GeoPackage with the layer ``polygons``."""
 
+    uncertainty: Path | None
+    """Entropy and mutual information as shares of log K, two bands, uint8 with a scale of 0.004,
+    255 = no data."""
+
     item: Path | None
     """STAC item."""
 
@@ -80,13 +84,15 @@ class Result:
         """
 
         def path(product: str) -> Path | None:
-            return folder / PRODUCTS[product][0] if product in products else None
+            files = PRODUCTS | ON_REQUEST
+            return folder / files[product][0] if product in products else None
 
         return cls(
             folder=folder,
             classes=path("classes"),
             confidence=path("confidence"),
             polygons=path("polygons"),
+            uncertainty=path("uncertainty"),
             item=path("item"),
             preview=path("preview"),
             page=path("page"),
@@ -215,7 +221,11 @@ class Result:
             )
             for a in areas
         ]
-        written = [path for name in PRODUCTS if (path := getattr(self, name, None)) is not None]
+        written = [
+            path
+            for name in PRODUCTS | ON_REQUEST
+            if (path := getattr(self, name, None)) is not None
+        ]
         facts = {"folder": self.folder, "files": ", ".join(path.name for path in written)}
         heads = ("class", "area", "share", "confidence")
         return hypertext.card("Map", facts, heads, rows) + self._thumbnail()

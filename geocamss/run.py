@@ -69,8 +69,16 @@ class Run:
     """What the scene's pixels pass on their way to the model, such as the corruptions of an
     evaluation; None for nothing."""
 
+    doubt: bool = False
+    """Whether to find entropy and mutual information as well."""
+
     block_tiles: tuple[int, int] | None = None
     """Rows and columns of tiles in a block, at most; None for what suits most machines."""
+
+    @property
+    def planes(self) -> int:
+        """Numbers that are summed up for each pixel."""
+        return len(self.segmenter.card.classes) + self.doubt
 
     @cached_property
     def layout(self) -> Layout:
@@ -92,7 +100,9 @@ class Run:
             for band in bands
         ]
         normalizer = Normalizer.of(self.segmenter.card, declared)
-        return Engine(self.layout, self.segmenter, normalizer, self.sampling, self.batch)
+        return Engine(
+            self.layout, self.segmenter, normalizer, self.sampling, self.batch, self.doubt
+        )
 
     def reader(self, bands: tuple[SceneBand, ...] | None = None) -> SceneReader:
         """Opens the scene on the grid: the model's bands, or others."""
@@ -153,6 +163,7 @@ class Run:
             grid.aoi.wkt if grid.aoi is not None else None,
             list(self.layout.block_tiles),
             str(self.segmenter.device),
+            self.doubt,
         ]
         text = json.dumps([self.provenance, where], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -124,8 +124,9 @@ def evaluate(
     """Map scenes, and score the maps against labels.
 
     SCENE is anything that predict maps, and is mapped in the same way. LABELS is a raster of
-    classes on any grid, or polygons in any CRS; what is not labeled is not scored. Both may be
-    folders, whose files belong together by name, and there may be several of both.
+    classes on any grid, or polygons in any CRS; what is not labeled, and where the scene has no
+    data, is not scored. Both may be folders, whose files belong together by name, and there may be
+    several of both.
     """
     from geocamss.cli.progress import progress_bar
     from geocamss.cli.scores import print_evaluation

@@ -141,7 +141,7 @@ _MODEL = (
         default=1,
         show_default=True,
         metavar="S",
-        help="Maps drawn and averaged.",
+        help="Maps drawn and averaged; more than one also give uncertainty.tif.",
     ),
     click.option(
         "--seed",

@@ -182,6 +182,9 @@ class _Listener:
     labels: list[NDArray[np.int64]] = field(default_factory=list)
     """(pixels,) channel numbers."""
 
+    seen: set[tuple[int, int]] = field(default_factory=set)
+    """Corners of the chips so far."""
+
     @property
     def card(self) -> ModelCard:
         """The model's."""
@@ -203,7 +206,9 @@ class _Listener:
         halo, size = self.card.halo, self.card.chip
         core = slice(halo, size - halo)
         for chip, usable, (row, col) in zip(said, valid, corners.tolist(), strict=True):
-            if bool(usable.any()):  # an empty one only fills up a batch
+            # Batches are filled up with chips that were there before.
+            if (row, col) not in self.seen and bool(usable.any()):
+                self.seen.add((row, col))
                 place = Window(row + halo, col + halo, size - 2 * halo, size - 2 * halo)
                 self._keep(chip[:, core, core], usable[core, core].cpu().numpy(), place)
         return said

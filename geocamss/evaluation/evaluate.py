@@ -69,7 +69,8 @@ def evaluate(
     Args:
         scene: Anything that GDAL opens; or a folder of scenes.
         labels: A raster of classes on any grid, by value, color or name, or polygons in any CRS;
-            or a folder of such, with the scenes' names. What is not labeled is not scored.
+            or a folder of such, with the scenes' names. What is not labeled, or has no data in the
+            scene, is not scored.
         model: The name of a built-in model, a model file, or a segmenter.
         meaning: Class name by what the labels have: a value, a color ``#rrggbb``, or a name. Left
             out, the labels have the model's names, colors or values.
@@ -147,7 +148,7 @@ def evaluate_pairs(
     _check_labeled(parts, card.classes)
     spoiled = []
     for corruption, strength in tried:
-        total = _empty(card.classes, tolerance)
+        total = Tally.empty(len(card.classes), tolerance, doubt=jobs[0].run.doubt)
         for job in jobs:
             through = spoiler(job.run, corruption, strength, request.seed)
             total += job.tally(replace(job.run, through=through), tell.next())
@@ -171,15 +172,12 @@ class _Job:
             closing(self.pair.labels.open(run.grid, scheme)) as labels,
         ):
             out = Path(folder) / "map"
-            map_scene(run, out, ("classes", "confidence"), overwrite=True, tell=tell)
-            total = _empty(scheme, self.tolerance)
+            wanted = ["classes", "confidence", *(["uncertainty"] if run.doubt else [])]
+            map_scene(run, out, wanted, overwrite=True, tell=tell)
+            total = Tally.empty(len(scheme), self.tolerance, doubt=run.doubt)
             for rows in _rows(out, labels, scheme, self.tolerance + 1):
                 total += Tally.of(rows, len(scheme), self.tolerance)
         return total
-
-
-def _empty(scheme: ClassScheme, tolerance: int) -> Tally:
-    return Tally.empty(len(scheme), tolerance, doubt=False)
 
 
 def _run(request: Request, pair: Pair, segmenter: Segmenter) -> Run:
@@ -209,7 +207,10 @@ def _values(scheme: ClassScheme) -> str:
 
 
 def _rows(folder: Path, labels: Labels, scheme: ClassScheme, halo: int) -> Iterator[Rows]:
-    """A map with its labels from top to bottom, some rows and a halo around them at a time."""
+    """A map with its labels from top to bottom, some rows and a halo around them at a time.
+
+    What the scene does not show is no fault of the model: it is taken for unlabeled.
+    """
     channels = np.full(256, IGNORED, np.uint8)
     channels[list(scheme.values)] = np.arange(len(scheme))
     with ExitStack() as stack:
@@ -217,16 +218,19 @@ def _rows(folder: Path, labels: Labels, scheme: ClassScheme, halo: int) -> Itera
             stack.enter_context(_raster(folder / name))
             for name in ("classes.tif", "confidence.tif")
         )
+        path = folder / "uncertainty.tif"
+        doubt = stack.enter_context(_raster(path)) if path.exists() else None
         height, width = classes.shape
         step = max(1, BAND_PIXELS // width)
         for row in range(0, height, step):
             stop = min(row + step, height)
             window = Window.between(max(0, row - halo), 0, min(height, stop + halo), width)
+            mapped = channels[_read(classes, window)[0]]
             yield Rows(
-                classes=channels[_read(classes, window)],
-                labels=labels.read(window),
-                confidence=_read(confidence, window),
-                doubt=None,
+                classes=mapped,
+                labels=np.where(mapped == IGNORED, IGNORED, labels.read(window)),
+                confidence=_read(confidence, window)[0],
+                doubt=None if doubt is None else _read(doubt, window),
                 core=slice(row - window.row, stop - window.row),
             )
 
@@ -238,9 +242,10 @@ def _raster(path: Path) -> Iterator[rasterio.DatasetReader]:
 
 
 def _read(dataset: rasterio.DatasetReader, window: Window) -> NDArray[np.uint8]:
+    """(bands, height, width)."""
     place = RasterWindow(window.col, window.row, window.width, window.height)  # type: ignore[call-arg,unused-ignore]
     try:
-        pixels: NDArray[np.uint8] = dataset.read(1, window=place)
+        pixels: NDArray[np.uint8] = dataset.read(window=place)
     except RasterioError as error:
         raise ReadError(f"{dataset.name}: the map cannot be read back: {error}") from error
     return pixels

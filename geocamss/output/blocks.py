@@ -28,7 +28,12 @@ class BlockMap:
     """Percent, likewise."""
 
     seams: tuple[NDArray[np.int16], ...]
-    """Running sums of the four seams, each (K, height, width), all zero = no data."""
+    """Running sums of the four seams, each (K, height, width), all zero = no data; with doubt,
+    (K + 1, height, width)."""
+
+    doubt: NDArray[np.uint8] | None = None
+    """Entropy and mutual information of the interior, (2, height, width), 255 = no data; None
+    where they were not asked for."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,10 @@ class BlockStore:
         target = self.path(block)
         part = target.with_suffix(".part")
         with part.open("wb") as file:
-            seams = dict(zip(_SIDES, result.seams, strict=True))
-            np.savez(file, classes=result.classes, confidence=result.confidence, **seams)  # type: ignore[arg-type]
+            parts = dict(zip(_SIDES, result.seams, strict=True))
+            if result.doubt is not None:
+                parts["doubt"] = result.doubt
+            np.savez(file, classes=result.classes, confidence=result.confidence, **parts)  # type: ignore[arg-type]
         part.replace(target)
 
     def has(self, block: Block) -> bool:
@@ -81,9 +88,8 @@ class BlockStore:
             zipfile.BadZipFile: a checksum does not hold.
         """
         file = self.open(block)
-        return BlockMap(
-            file.classes, file.confidence, tuple(file.seam(side) for side in range(len(_SIDES)))
-        )
+        seams = tuple(file.seam(side) for side in range(len(_SIDES)))
+        return BlockMap(file.classes, file.confidence, seams, file.doubt)
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,12 @@ class BlockFile:
     def confidence(self) -> NDArray[np.uint8]:
         """Percent, likewise."""
         return self._part("confidence")
+
+    @property
+    def doubt(self) -> NDArray[np.uint8] | None:
+        """Entropy and mutual information, likewise; None where they were not asked for."""
+        with np.load(self.path, allow_pickle=False) as arrays:
+            return arrays["doubt"] if "doubt" in arrays.files else None
 
     def seam(self, side: int) -> NDArray[np.int16]:
         """Running sums of a seam, by its place in ``BlockMap.seams``; read once and kept."""

@@ -43,7 +43,7 @@ class RasterSpec:
     """Height and width, in pixels."""
 
     description: str
-    """Name of the one band."""
+    """Name of the band, or of the first one."""
 
     overviews: str
     """Resampling of the overviews: ``MODE`` for classes, ``AVERAGE`` for quantities."""
@@ -56,6 +56,17 @@ class RasterSpec:
 
     colors: Mapping[int, tuple[int, int, int, int]] | None = None
     """Color table: value to red, green, blue, alpha."""
+
+    more: tuple[str, ...] = ()
+    """Names of further bands."""
+
+    scale: float = 1.0
+    """What a stored value is multiplied by to give the quantity."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all bands."""
+        return (self.description, *self.more)
 
 
 @contextmanager
@@ -86,7 +97,7 @@ class RasterWriter:
         profile: dict[str, Any] = {
             "driver": "GTiff",
             "dtype": "uint8",
-            "count": 1,
+            "count": len(self.spec.names),
             "height": height,
             "width": width,
             "nodata": NODATA,
@@ -96,19 +107,24 @@ class RasterWriter:
             "blockysize": TIFF_TILE,
             "bigtiff": "IF_SAFER",
         }
+        if self.spec.more:
+            profile["photometric"] = "MINISBLACK"  # else three bands would be taken for colors
         if self.spec.crs is not None or not self.spec.transform.is_identity:
             profile["transform"] = self.spec.transform
         return profile
 
     def write(self, window: Window, pixels: NDArray[np.uint8]) -> None:
-        """Write a window of the map, (height, width).
+        """Write a window of the map, (height, width), or (bands, height, width) of several.
 
         Raises:
             RunError: GDAL could not write it.
         """
         place = RasterioWindow(window.col, window.row, window.width, window.height)  # type: ignore[call-arg,unused-ignore]
         try:
-            self._file.write(pixels, 1, window=place)
+            if pixels.ndim == 2:
+                self._file.write(pixels, 1, window=place)
+            else:
+                self._file.write(pixels, window=place)
         except RasterioError as error:
             raise RunError(f"{self.target.name} could not be written: {error}") from error
 
@@ -139,10 +155,13 @@ class RasterWriter:
             self.waiting.unlink(missing_ok=True)
 
     def _describe(self) -> None:
-        self._file.set_band_description(1, self.spec.description)
         self._file.update_tags(**self.spec.tags)
-        if self.spec.unit:
-            self._file.set_band_unit(1, self.spec.unit)
+        for index, name in enumerate(self.spec.names, 1):
+            self._file.set_band_description(index, name)
+            if self.spec.unit:
+                self._file.set_band_unit(index, self.spec.unit)
+        if self.spec.scale != 1.0:
+            self._file.scales = (self.spec.scale,) * len(self.spec.names)
         if self.spec.colors is not None:
             self._file.write_colormap(1, dict(self.spec.colors))
 

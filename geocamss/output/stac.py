@@ -43,12 +43,24 @@ ASSETS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         MediaType.COG,
         ("data", "confidence"),
     ),
+    "uncertainty": (
+        "uncertainty.tif",
+        "Entropy of the class probabilities, and mutual information of the samples",
+        MediaType.COG,
+        ("data",),
+    ),
     "polygons": ("polygons.gpkg", "Class map as polygons", MediaType.GEOPACKAGE, ("data",)),
     "preview": ("preview.png", "Scene beside map", MediaType.PNG, ("overview",)),
     "page": ("preview.html", "Scene and map to look at", MediaType.HTML, ("overview",)),
     "classes-style": ("classes.qml", "QGIS style of the class map", _QML, ("metadata",)),
     "confidence-style": ("confidence.qml", "QGIS style of the confidence", _QML, ("metadata",)),
     "project": ("map.qgz", "QGIS project of the map", "application/zip", ("metadata",)),
+    "uncertainty-style": (
+        "uncertainty.qml",
+        "QGIS style of the uncertainty",
+        _QML,
+        ("metadata",),
+    ),
     "classes-attributes": (
         "classes.tif.aux.xml",
         "Class names and attribute table, as GDAL reads them",
@@ -121,13 +133,21 @@ def build_item(
             "unit": "percent",
             "sampling": "area",
         },
+        "uncertainty": {
+            "nodata": NODATA,
+            "data_type": "uint8",
+            "scale": 0.004,
+            "unit": "share of log K",
+            "sampling": "area",
+        },
     }
     for key, (file, title, media, roles) in ASSETS.items():
         if file not in files:
             continue
         extra: dict[str, Any] = {}
         if key in bands:
-            extra["raster:bands"] = [bands[key] | _resolution(crs, transform)]
+            count = 2 if key == "uncertainty" else 1
+            extra["raster:bands"] = [bands[key] | _resolution(crs, transform)] * count
         if key == "classes":
             extra["classification:classes"] = _classes(scheme, areas)
         item.add_asset(

@@ -17,6 +17,7 @@ from geocamss.models.camss.noise import gaussian
 from geocamss.models.camss.rounds import turns
 from geocamss.models.fingerprint import fingerprint
 from geocamss.models.precision import fast_dtype
+from geocamss.models.samples import entropy
 from geocamss.models.segmenter import Sampling
 
 __all__ = ["CamssSegmenter"]
@@ -88,13 +89,25 @@ class CamssSegmenter:
             ModelError: the chips' bands or size are not what the card says, or the network has no
                 part that the sampling needs.
         """
+        return self._batch(chips, valid, corners, sampling, entropies=False)
+
+    def sampled(self, chips: Tensor, valid: Tensor, corners: Tensor, sampling: Sampling) -> Tensor:
+        """Segment a batch, with the samples' mean entropy; see ``SampledSegmenter``."""
+        return self._batch(chips, valid, corners, sampling, entropies=True)
+
+    def _batch(
+        self, chips: Tensor, valid: Tensor, corners: Tensor, sampling: Sampling, *, entropies: bool
+    ) -> Tensor:
         self._check(chips, valid)
         Draw.of(sampling, self._card).check(self._fast, f"model {self._card.name!r}")
         group = 1 if self._device.type == "cpu" else len(chips)
         with torch.inference_mode():
             parts = [slice(first, first + group) for first in range(0, len(chips), group)]
             return torch.cat(
-                [self._segment(chips[p], valid[p], corners[p], sampling) for p in parts]
+                [
+                    self._segment(chips[p], valid[p], corners[p], sampling, entropies=entropies)
+                    for p in parts
+                ]
             )
 
     def _check(self, chips: Tensor, valid: Tensor) -> None:
@@ -116,7 +129,9 @@ class CamssSegmenter:
                 f"validity must have shape {(len(chips), height, width)}, got {tuple(valid.shape)}"
             )
 
-    def _segment(self, chips: Tensor, valid: Tensor, corners: Tensor, sampling: Sampling) -> Tensor:
+    def _segment(
+        self, chips: Tensor, valid: Tensor, corners: Tensor, sampling: Sampling, *, entropies: bool
+    ) -> Tensor:
         how = Draw.of(sampling, self._card)
         samples = 1 if how.is_certain(self._fast) else sampling.samples
         chips = chips.masked_fill(~valid[:, None], 0).to(self._dtype)  # (B, C, H, W)
@@ -130,8 +145,11 @@ class CamssSegmenter:
             noise = partial(_noise, tokens, size, sampling.seed, sample)
             latents = draw(self._fast, coarse, seen, how, noise=noise, turns=order)
             logits = self._fast.decode(latents, guide)  # (B, K, H, W)
-            total = total + torch.softmax(logits.float() / self._card.temperature, dim=1)
-        return total / samples  # (B, K, H, W)
+            said = torch.softmax(logits.float() / self._card.temperature, dim=1)
+            if entropies:
+                said = torch.cat([said, entropy(said)], dim=1)
+            total = total + said
+        return total / samples  # (B, K, H, W), or K + 1 with the entropies
 
 
 def _noise(tokens: Tensor, size: tuple[int, int, int], seed: int, sample: int, step: int) -> Tensor:
