@@ -23,6 +23,7 @@ from geocamss.training.sources.spec import (
     ScenesSource,
     SimulatedSource,
     Source,
+    TorchgeoSource,
 )
 
 __all__ = [
@@ -48,7 +49,7 @@ _NEAR = 0.6
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
-_KINDS = ("pairs", "scenes", "arrays", "simulated")
+_KINDS = ("pairs", "scenes", "arrays", "torchgeo", "simulated")
 
 
 class _Strict(BaseModel):
@@ -296,7 +297,7 @@ def _first_problem(error: ValidationError, kind: type[BaseModel]) -> str:
 
 def _fields(model: type[BaseModel]) -> Iterator[str]:
     """Names of the fields of a recipe, at any depth."""
-    parts = (PairSource, ScenesSource, ArraySource, SimulatedSource, Part)
+    parts = (PairSource, ScenesSource, ArraySource, TorchgeoSource, SimulatedSource, Part)
     for owner in (model, *parts, Training, Augmentation, CamssConfig):
         yield from owner.model_fields
 

@@ -9,6 +9,7 @@ from geocamss.training.sources.spec import (
     ScenesSource,
     SimulatedSource,
     Source,
+    TorchgeoSource,
 )
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "ScenesSource",
     "SimulatedSource",
     "Source",
+    "TorchgeoSource",
     "load_source",
 ]

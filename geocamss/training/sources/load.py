@@ -16,7 +16,9 @@ from geocamss.training.sources.spec import (
     PairSource,
     ScenesSource,
     Source,
+    TorchgeoSource,
 )
+from geocamss.training.sources.torchgeo import load_torchgeo
 
 __all__ = ["load_source"]
 
@@ -38,6 +40,8 @@ def load_source(source: Source, card: ModelCard, data: Path) -> list[LabeledImag
         images = load_scenes(source, card, data)
     elif isinstance(source, ArraySource):
         images = load_arrays(source, card, data)
+    elif isinstance(source, TorchgeoSource):
+        images = load_torchgeo(source, card, data)
     else:
         images = load_simulated(source, card)
     if not any(bool((item.labels != IGNORED).any()) for item in images):

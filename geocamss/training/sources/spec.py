@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-__all__ = ["ArraySource", "PairSource", "Part", "ScenesSource", "SimulatedSource", "Source"]
+__all__ = [
+    "ArraySource",
+    "PairSource",
+    "Part",
+    "ScenesSource",
+    "SimulatedSource",
+    "Source",
+    "TorchgeoSource",
+]
 
 
 class _Strict(BaseModel):
@@ -178,6 +186,47 @@ class ArraySource(_Origin):
         return set(self.values)
 
 
+class TorchgeoSource(_Origin):
+    """A data set that torchgeo knows, with images and masks."""
+
+    kind: Literal["torchgeo"]
+
+    dataset: str
+    """Name of the class in ``torchgeo.datasets``, such as LoveDA."""
+
+    root: str
+    """Its folder inside the data folder."""
+
+    options: dict[str, str | int | float | bool | list[str]] = {}
+    """Further arguments, such as its split; it is never downloaded."""
+
+    bands: tuple[str, ...] = Field(min_length=1)
+    """Names of the image's bands, in their order."""
+
+    values: dict[str, int]
+    """Value of each class in the masks; all others are ignored."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """At most so many images, spread over the data set: they are kept in memory."""
+
+    @field_validator("root")
+    @classmethod
+    def _root_inside(cls, value: str) -> str:
+        return inside(value)
+
+    @field_validator("options")
+    @classmethod
+    def _no_download(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if {"root", "download"} & set(value):
+            raise ValueError("root stands beside options, and nothing is ever downloaded")
+        return value
+
+    @property
+    def class_names(self) -> set[str]:
+        """The classes that it speaks of."""
+        return set(self.values)
+
+
 class SimulatedSource(_Origin):
     """Landscapes of ``geocamss.simulate``."""
 
@@ -205,5 +254,6 @@ class SimulatedSource(_Origin):
 
 
 Source = Annotated[
-    PairSource | ScenesSource | ArraySource | SimulatedSource, Field(discriminator="kind")
+    PairSource | ScenesSource | ArraySource | TorchgeoSource | SimulatedSource,
+    Field(discriminator="kind"),
 ]
