@@ -55,7 +55,7 @@ def test_contributions_are_rounded_one_by_one(seed, count):
     lattice = Lattice(16, 4)
     weight = weights(lattice, torch.device("cpu"))
     generator = torch.Generator().manual_seed(seed)
-    said = torch.rand(3, count, 16, 16, generator=generator)
+    said = torch.rand(3, count, 16, 16, generator=generator) / 3  # together no more than one
     sums = torch.zeros(count, 16, 20, dtype=torch.int16)
     add = Adder(weight, count)
     for probabilities in said:
