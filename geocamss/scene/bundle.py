@@ -100,10 +100,14 @@ class Bundle:
             raise ValueError(f"{self.source}: a time without its zone, {self.datetime}")
 
     @property
+    def parts(self) -> tuple[BundleBand | Quality, ...]:
+        """Bands and quality layers."""
+        return (*self.bands, *self.quality)
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """The files with pixels, each once."""
-        parts = (*self.bands, *self.quality)
-        return tuple(dict.fromkeys(part.path for part in parts))
+        return tuple(dict.fromkeys(part.path for part in self.parts))
 
     @property
     def quality_indices(self) -> tuple[int, ...]:

@@ -101,7 +101,7 @@ def _scaling(
     if level == "2A":
         kind, named = "BOA", ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")
     else:
-        kind, named = "RADIO", ("QUANTIFICATION_VALUE",)
+        kind, named = "RADIO", ("QUANTIFICATION_VALUE", "RADIO_QUANTIFICATION_VALUE")
     text = next((t for name in named if (t := _text(metadata, name))), "")
     baseline = _text(metadata, "PROCESSING_BASELINE")
     try:

@@ -108,8 +108,9 @@ class StacSearch:
 
     def _clear(self, item: Mapping[str, Any]) -> bool:
         cover = (item.get("properties") or {}).get("eo:cloud_cover")
-        known = isinstance(cover, (int, float)) and not isinstance(cover, bool)
-        return self.max_cloud is None or not known or cover <= self.max_cloud
+        if self.max_cloud is None or not isinstance(cover, (int, float)):
+            return True
+        return cover <= self.max_cloud
 
 
 def is_json(path: str) -> bool:
@@ -156,7 +157,7 @@ def _children(document: Mapping[str, Any], where: str) -> list[str]:
     if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
         raise SceneError(f"{where}: has no list of links")
     leading = [link.get("href") for link in links if link.get("rel") in ("child", "item")]
-    found = [resolve_href(href, where) for href in leading]  # type: ignore[arg-type]
+    found = [resolve_href(href, where) for href in leading]
     return [path if is_remote(path) else os.path.normpath(path) for path in found]
 
 

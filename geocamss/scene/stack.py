@@ -145,8 +145,7 @@ class Stack:
     @property
     def said(self) -> tuple[str, ...]:
         """All that makes the stack what it is, but the files' own size and time."""
-        parts = (*self.bundle.bands, *self.bundle.quality)
-        told = [replace(part, path=without_signature(part.path)) for part in parts]
+        told = [replace(p, path=without_signature(p.path)) for p in self.bundle.parts]
         return (*map(repr, told), *(file.layout for file in self.files.values()))
 
     def vrt(self, wanted: Collection[int] | None = None) -> str:
@@ -183,7 +182,7 @@ class Stack:
 
     def _check(self) -> None:
         source, files = self.bundle.source, self.files
-        for part in (*self.bundle.bands, *self.bundle.quality):
+        for part in self.bundle.parts:
             count = len(files[part.path].dtypes)
             if part.band > count:
                 raise SceneError(
