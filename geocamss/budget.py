@@ -28,6 +28,7 @@ def memory_of(run: Run, probe: Probe) -> Memory:
         run.layout,
         run.batch,
         itemsize,
+        doubt=run.doubt,
         process=probe.process,
         network=probe.network,
     )

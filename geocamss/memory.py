@@ -59,6 +59,7 @@ class Memory:
         batch: int,
         itemsize: int,
         *,
+        doubt: bool = False,
         process: int = 0,
         network: int = 0,
     ) -> Memory:
@@ -69,10 +70,11 @@ class Memory:
             layout: the grid and its blocks.
             batch: chips at once.
             itemsize: bytes of a pixel of one band, as it is read.
+            doubt: whether entropy and mutual information are found as well.
             process: resident size of the process with the model loaded.
             network: what the network takes for a batch, beside what is in ``process``.
         """
-        bands, classes, chip = len(card.bands), len(card.classes), card.chip
+        bands, planes, chip = len(card.bands), len(card.classes) + doubt, card.chip
         block = layout.block(0, 0)
         width = layout.strip(block, block.rows.start).width
         row = bands * itemsize + 3  # validity twice, and a mask on the way
@@ -87,8 +89,8 @@ class Memory:
             batch * chip**2 * (4 * bands + 1) + 6 * chip**2,
             strips * chip * width * row,
             min(DECODED_BYTES, scene),
-            classes * chip * width * 2,
-            min(2, len(list(layout.blocks()))) * (2 * area + 2 * classes * seams),
+            planes * chip * width * 2,
+            min(2, len(list(layout.blocks()))) * ((4 if doubt else 2) * area + 2 * planes * seams),
             FILES_BYTES,
         )
 

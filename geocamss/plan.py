@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from geocamss.budget import memory_of
-from geocamss.models.segmenter import Segmenter
 from geocamss.output.disk import work_bytes
 from geocamss.probe import Probe
-from geocamss.products import PRODUCTS
 from geocamss.request import Request
 from geocamss.run import Run
 from geocamss.scene.gdal import gdal_environment
@@ -84,44 +82,20 @@ class Plan:
         return asdict(self)
 
 
-def plan(
-    scene: str | os.PathLike[str],
-    *,
-    model: str | os.PathLike[str] | Segmenter = "aerial-landcover",
-    bands: Mapping[str, int] | None = None,
-    gsd: Literal["auto", "native"] | float = "auto",
-    crs: str | None = None,
-    aoi: str | os.PathLike[str] | None = None,
-    steps: int | None = None,
-    samples: int = 1,
-    seed: int = 0,
-    batch_size: int | None = None,
-    device: str | None = None,
-    memory: int | str | None = None,
-    outputs: Collection[str] = tuple(PRODUCTS),
-) -> Plan:
-    """Tell what ``predict`` would do and take, with the same arguments, and write nothing.
+def plan(scene: str | os.PathLike[str], **asked: Any) -> Plan:
+    """Tell what ``predict`` would do and take, and write nothing.
 
     A few chips are mapped to see how long one takes, and in how much memory.
+
+    Args:
+        scene: anything that GDAL opens.
+        asked: whatever ``predict`` takes to say what is to be mapped and how: ``model``, ``gsd``,
+            ``aoi``, ``memory``, ``outputs`` and so on.
 
     Raises:
         InputError: something given cannot be used, or the run does not fit into ``memory``.
     """
-    request = Request(
-        model=model,
-        bands=bands,
-        gsd=gsd,
-        crs=crs,
-        aoi=aoi,
-        steps=steps,
-        samples=samples,
-        seed=seed,
-        batch_size=batch_size,
-        device=device,
-        memory=memory,
-        outputs=outputs,
-    )
-    return plan_run(request.run(scene))
+    return plan_run(Request(**asked).run(scene))
 
 
 def plan_run(run: Run) -> Plan:
@@ -153,7 +127,7 @@ def plan_run(run: Run) -> Plan:
         memory=memory.beside_gpu if on_gpu else memory.ram,
         device_memory=memory.on_device if on_gpu else None,
         parts=asdict(memory),
-        disk=work_bytes(layout, len(card.classes)),
+        disk=work_bytes(layout, run.planes, doubt=run.doubt),
         seconds=busy * probe.seconds + run.grid.width * run.grid.height / WRITTEN_PIXELS,
     )
 

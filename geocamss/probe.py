@@ -58,7 +58,8 @@ class Probe:
             small.engine.map_block(block, read_strips(source, layout, block))
             seconds = time.perf_counter() - start
         itemsize = reader.dtype.itemsize
-        known = Memory.of(run.segmenter.card, layout, small.batch, itemsize).on_device
+        memory = Memory.of(run.segmenter.card, layout, small.batch, itemsize, doubt=run.doubt)
+        known = memory.on_device
         if device.type != "cuda":
             known += process
         return cls(process, max(0, peak - known), seconds / len(block.cols))
