@@ -83,12 +83,15 @@ def machine(
 
 @contextlib.contextmanager
 def connect(
-    scheduler: str | None, size: Machine | None = None, tell: Callable[[str], None] = lambda _: None
+    scheduler: str | Client | None,
+    size: Machine | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Client]:
     """A client of a cluster that has workers.
 
     Args:
-        scheduler: address, or a scheduler file; None starts a cluster on this machine.
+        scheduler: address, or a scheduler file, or a client, which is left open; None starts a
+            cluster on this machine.
         size: of that.
         tell: told where the dashboard is.
 
@@ -96,11 +99,14 @@ def connect(
         InputError: there is no such scheduler, or it has no worker.
     """
     with contextlib.ExitStack() as stack:
-        if scheduler is None:
+        if isinstance(scheduler, Client):
+            client = scheduler
+        elif scheduler is None:
             client = stack.enter_context(_local(size or machine()))
         else:
             client = stack.enter_context(_remote(scheduler))
-        _wait_for_workers(client, scheduler or "this machine")
+        where = scheduler if isinstance(scheduler, str) else client.scheduler.address
+        _wait_for_workers(client, where)
         # Without bokeh a scheduler answers there as well, but has nothing to show.
         if client.dashboard_link and (scheduler or importlib.util.find_spec("bokeh")):
             tell(f"dashboard: {client.dashboard_link}")

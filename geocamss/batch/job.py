@@ -89,7 +89,7 @@ def map_scenes(
     workers: int | None = None,
     threads: int | None = None,
     memory: int | str | None = None,
-    scheduler: str | None = None,
+    scheduler: str | Client | None = None,
     progress: Callable[[BatchProgress], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> BatchResult:
@@ -124,7 +124,8 @@ def map_scenes(
         workers: processes on this machine; by default as many as fit.
         threads: of each one's network.
         memory: what a worker may take of its machine's memory, in bytes or as ``"2GB"``.
-        scheduler: address or file of a Dask scheduler; then nothing is started here.
+        scheduler: address or file of a Dask scheduler, or a client of one; then nothing is started
+            here.
         progress: called with how far the job has come.
         say: called with sentences for people, such as where the dashboard is.
 
@@ -171,8 +172,8 @@ class Place:
     threads: int | None = None
     """Of each one's network; None shares out the cores."""
 
-    scheduler: str | None = None
-    """Address or file of a scheduler; None starts processes here."""
+    scheduler: str | Client | None = None
+    """Address or file of a scheduler, or a client of one; None starts processes here."""
 
     def __post_init__(self) -> None:
         """Check.

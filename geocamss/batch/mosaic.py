@@ -102,7 +102,7 @@ def _finest(layers: Sequence[Layer]) -> float:
                 continue
             x, y = _at(file.transform, file.width / 2, file.height / 2)
             across, down = ground_scale(file.crs, x, y)
-            area = abs(file.transform.a * file.transform.e) * float(across) * float(down)
+            area = abs(file.transform.a * file.transform.e) * across.item() * down.item()
             if math.isfinite(area) and area > 0:
                 sizes.append(math.sqrt(area))
     if not sizes:

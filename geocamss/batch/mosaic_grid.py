@@ -181,33 +181,27 @@ def _degrees(crs: CRS) -> float:
 
 def _matrix_lattice(target: str) -> TileLattice:
     import morecantile
-    from morecantile.errors import InvalidIdentifier, InvalidZoomError
+    from morecantile.errors import InvalidIdentifier
 
     name, _, level = target.rpartition("/")
     try:
         tms = morecantile.tms.get(name)
-        matrix = tms.matrix(int(level))
     except InvalidIdentifier as error:
         known = ", ".join(sorted(morecantile.tms.list()))
         raise GridError(f"no tile-matrix set is called {name!r}; there are {known}") from error
-    except (InvalidZoomError, ValueError) as error:
-        raise GridError(f"the tile-matrix set {name} has no level {level}: {error}") from error
+    zoom = int(level)
+    if not tms.minzoom <= zoom <= tms.maxzoom:
+        raise GridError(
+            f"the tile-matrix set {name} has the levels {tms.minzoom} to {tms.maxzoom}, got {level}"
+        )
+    matrix = tms.matrix(zoom)
     if matrix.variableMatrixWidths:
         raise GridError(
             f"the tiles of {name} are of several widths; a mosaic wants a set of equal ones"
         )
-    crs = CRS.from_wkt(tms.crs._pyproj_crs.to_wkt())  # noqa: SLF001
-    top_left = matrix.cornerOfOrigin == "topLeft"
-    left, top = matrix.pointOfOrigin if not tms._invert_axis else matrix.pointOfOrigin[::-1]  # noqa: SLF001
-    if not top_left:
-        raise GridError(f"the tiles of {name} count from below; a mosaic wants them from above")
-    return TileLattice(
-        crs,
-        float(left),
-        float(top),
-        float(matrix.cellSize),
-        float(matrix.cellSize),
-        matrix.tileWidth,
-        matrix.tileHeight,
-        level,
-    )
+    # Bounds name x first, whatever the axes of the CRS.
+    first = tms.xy_bounds(morecantile.Tile(0, 0, zoom))
+    size = float(matrix.cellSize)
+    crs = CRS.from_wkt(tms.crs.to_wkt())
+    width, height = matrix.tileWidth, matrix.tileHeight
+    return TileLattice(crs, first.left, first.top, size, size, width, height, level)

@@ -50,8 +50,8 @@ class Opened:
     layout: Layout
     """Its blocks."""
 
-    classes: int
-    """How many the model knows."""
+    work: int
+    """Bytes on disk while the map is being made."""
 
     batch: int
     """Chips at once, as the worker would choose, or was told."""

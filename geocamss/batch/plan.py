@@ -76,7 +76,7 @@ def plan_job(sources: Sequence[SceneSource], request: Request) -> JobPlan:
         tiles += len(layout.tile_rows) * len(layout.tile_cols)
         pixels += run.grid.width * run.grid.height
         read += _read(run)
-        work += work_bytes(layout, len(segmenter.card.classes))
+        work += work_bytes(layout, run.planes, doubt=run.doubt)
     if seconds is None:
         raise InputError(f"no scene can be mapped; the first: {refused[0][1] if refused else '-'}")
     return JobPlan(scenes, tuple(refused), blocks, tiles, pixels, read, work, tiles * seconds)

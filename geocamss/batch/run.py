@@ -36,7 +36,7 @@ from geocamss.batch.scenes import SceneResult, SceneState
 from geocamss.batch.worker import ModelPlugin, finish_scene, map_block, open_scene, sum_up
 from geocamss.errors import DiskFullError, GeocamssError, GeocamssWarning, ModelError, RunError
 from geocamss.output.blocks import BlockStore
-from geocamss.output.disk import check_room, work_bytes
+from geocamss.output.disk import check_room
 from geocamss.output.folder import WORK, OutputFolder
 from geocamss.products import ALL_FILES, files_of
 
@@ -326,7 +326,7 @@ class BatchRun:
             return
         store = BlockStore(folder.work / "blocks")
         store.folder.mkdir(exist_ok=True)
-        check_room(folder.work, work_bytes(opened.layout, opened.classes) - store.bytes)
+        check_room(folder.work, opened.work - store.bytes)
         left = [
             block
             for block in opened.layout.blocks()

@@ -1,0 +1,167 @@
+"""What Dask costs, and what it brings.
+
+    python -m benchmarks.cluster --scenes 8            two workers against one, and against a loop
+    python -m benchmarks.cluster --tasks 100000        a scheduler with that many tasks of no work
+
+The first writes scenes of noise and maps them with the model that is given: with ``predict`` in a
+loop, with one worker, and with two, each with one thread. On a machine with other work to do only
+its processor times mean anything; they are printed beside the wall clock's.
+
+The second sends tasks through the same bounded window as ``geocamss map``. Client and scheduler
+share the measured process, so that its processor time and its memory are those of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.transform import from_origin
+
+LOOP = """
+import sys, torch
+import geocamss
+torch.set_num_threads(1)
+model, out, *scenes = sys.argv[1:]
+if __name__ == "__main__":
+    for number, scene in enumerate(scenes):
+        geocamss.predict(scene, f"{out}/{number}", model=model, outputs=["classes", "confidence"])
+"""
+
+JOB = """
+import sys
+import geocamss
+workers, model, out, *scenes = sys.argv[1:]
+if __name__ == "__main__":
+    result = geocamss.map_scenes(
+        scenes, out, model=model, outputs=["classes", "confidence"], workers=int(workers), threads=1
+    )
+    sys.exit(len(result.failed))
+"""
+
+
+def write_scenes(folder: Path, count: int, side: int) -> list[str]:
+    """Scenes of smooth noise, as GeoTIFFs."""
+    names = []
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        coarse = rng.integers(1, 255, (3, side // 16 + 1, side // 16 + 1), np.uint8)
+        pixels = coarse.repeat(16, 1).repeat(16, 2)[:, :side, :side]
+        name = str(folder / f"s{number}.tif")
+        place = from_origin(500_000 + number * side / 2, 5_400_000, 0.5, 0.5)
+        with rasterio.open(
+            name,
+            "w",
+            driver="GTiff",
+            count=3,
+            width=side,
+            height=side,
+            dtype="uint8",
+            crs="EPSG:32632",
+            transform=place,
+            photometric="RGB",
+            tiled=True,
+        ) as file:
+            file.write(pixels)
+        names.append(name)
+    return names
+
+
+def timed(code: str, *arguments: str) -> tuple[float, float]:
+    """Seconds of the wall clock and of processors, of a script and all that it starts."""
+    env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
+        script.write(code)
+        script.flush()
+        subprocess.run([sys.executable, script.name, *arguments], check=True, env=env)
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def compare(count: int, side: int, model: str) -> None:
+    """A loop, one worker and two, on the same scenes."""
+    with tempfile.TemporaryDirectory() as folder:
+        scenes = write_scenes(Path(folder), count, side)
+        runs = {
+            "predict in a loop": timed(LOOP, model, f"{folder}/loop", *scenes),
+            "map, one worker": timed(JOB, "1", model, f"{folder}/one", *scenes),
+            "map, two workers": timed(JOB, "2", model, f"{folder}/two", *scenes),
+        }
+        for number, name in enumerate(Path(scene).stem for scene in scenes):
+            loop = Path(folder, "loop", str(number), "classes.tif").read_bytes()
+            for job in ("one", "two"):
+                if Path(folder, job, name, "classes.tif").read_bytes() != loop:
+                    sys.exit(f"the class raster of {name} differs from that of predict")
+    print(f"{count} scenes of {side} x {side} pixels, {model}; class rasters byte for byte equal")
+    for name, (wall, processor) in runs.items():
+        print(f"{name:20}  wall {wall:8.1f} s  processor {processor:8.1f} s")
+    loop, one, two = runs.values()
+    print(f"two workers against one: {one[0] / two[0]:.2f} x (wall)")
+    print(f"one worker against the loop: {100 * (one[0] / loop[0] - 1):+.1f} % (wall), ", end="")
+    print(f"{100 * (one[1] / loop[1] - 1):+.1f} % (processor)")
+
+
+def simulate(count: int) -> None:
+    """Tasks without work, in the window that jobs have."""
+    from distributed import Client, LocalCluster
+
+    from geocamss.batch.bounded import each
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        size = resident()
+        payload = "x" * 1200  # what an order and a block's place take
+        items = [f"{uuid.uuid4().hex}{payload}" for _ in range(count)]
+        listed = resident() - size
+        start, spent, held = time.perf_counter(), time.process_time(), 0
+        for number, _ in enumerate(each(client, len, items, lambda item: f"map-block-{item[:32]}")):
+            if number % 100 == 0:
+                held = max(held, len(cluster.scheduler.tasks))
+        wall, processor = time.perf_counter() - start, time.process_time() - spent
+        grown = resident() - size - listed
+    print(
+        f"{count:,} tasks: wall {wall:.1f} s, client and scheduler {processor:.1f} s of processor"
+    )
+    print(f"{1000 * processor / count:.2f} ms of processor a task; at most {held} tasks at once")
+    print(f"memory grew by {grown / 1e6:.1f} MB, beside the list of tasks")
+
+
+def resident() -> int:
+    """Resident size of this process, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--scenes", type=int, help="compare with so many scenes")
+    parser.add_argument("--side", type=int, default=2048, help="pixels along a side of each")
+    parser.add_argument("--model", default="aerial-landcover")
+    parser.add_argument("--tasks", type=int, help="simulate so many tasks")
+    asked = parser.parse_args()
+    if asked.scenes:
+        compare(asked.scenes, asked.side, asked.model)
+    if asked.tasks:
+        simulate(asked.tasks)
+    if not asked.scenes and not asked.tasks:
+        parser.error("give --scenes or --tasks")
+
+
+if __name__ == "__main__":
+    main()

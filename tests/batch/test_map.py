@@ -1,0 +1,304 @@
+"""Many scenes on a cluster: the maps of predict, whatever fails on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from distributed import LocalCluster
+
+import geocamss
+from geocamss.batch.cluster import check_folder
+from geocamss.cli.main import main
+from geocamss.errors import GeocamssError, InputError, OutputError
+from geocamss.output.blocks import BlockStore
+from geocamss.output.folder import OutputFolder
+from geocamss.predict import map_blocks
+from geocamss.products import ALL_FILES
+from geocamss.request import Request
+from tests.test_predict import texture, write_scene
+
+RASTERS = ("classes.tif", "confidence.tif")
+OUTPUTS = ("classes", "confidence", "item")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Scenes, a model and a cluster."""
+
+    scenes: Path
+    model: Path
+    cluster: LocalCluster
+    single: Path
+
+    @property
+    def first(self) -> Path:
+        """One of the scenes."""
+        return self.site.first
+
+    def map(self, sources, out, **options):
+        """Map on the cluster."""
+        given = {"outputs": OUTPUTS, "model": self.model}
+        given["scheduler"] = self.cluster.scheduler_address
+        return geocamss.map_scenes(sources, out, **(given | options))
+
+
+@pytest.fixture(scope="module")
+def site(scenes, model, cluster, single) -> Site:
+    return Site(scenes, model, cluster, single)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory, scenes, model) -> Path:
+    """The scenes, mapped one by one by ``predict``, with blocks of the usual size."""
+    out = tmp_path_factory.mktemp("single")
+    for path in sorted(scenes.glob("*.tif")):
+        geocamss.predict(path, out / path.stem, model=model, outputs=OUTPUTS)
+    return out
+
+
+def same_rasters(one: Path, other: Path) -> None:
+    names = sorted(path.name for path in one.iterdir() if path.is_dir() and path.name[0] == "s")
+    assert names
+    for name in names:
+        for raster in RASTERS:
+            assert (one / name / raster).read_bytes() == (other / name / raster).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory, site):
+    """The scenes, mapped by the cluster."""
+    told = []
+    out = tmp_path_factory.mktemp("job") / "out"
+    result = site.map([site.scenes], out, progress=told.append)
+    return result, told
+
+
+def test_the_rasters_are_those_of_predict(job, site):
+    result, _ = job
+    assert [scene.state for scene in result.scenes] == ["done"] * 3
+    assert not result.failed
+    same_rasters(site.single, result.folder)
+
+
+def test_there_were_many_blocks_and_nothing_is_left_over(job):
+    result, told = job
+    assert told[-1].blocks == told[-1].blocks_done == sum(s.blocks for s in result.scenes) > 9
+    assert (told[-1].ended, told[-1].failed) == (3, 0)
+    assert {path.name for path in (result.folder / "s0_20240101").iterdir()} == {
+        "classes.tif",
+        "classes.tif.aux.xml",
+        "confidence.tif",
+        "item.json",
+    }
+
+
+def test_scenes_end_one_after_another(job):
+    _, told = job
+    ends = [report.ending.id for report in told if report.ending is not None]
+    assert ends[0] == "s0_20240101"
+
+
+def test_the_same_call_does_nothing_again(job, site):
+    result, _ = job
+    stamps = {path: path.stat().st_mtime_ns for path in result.folder.rglob("*.tif")}
+    again = site.map([site.scenes], result.folder)
+    assert [scene.state for scene in again.scenes] == ["kept"] * 3
+    assert stamps == {path: path.stat().st_mtime_ns for path in result.folder.rglob("*.tif")}
+    assert [scene.areas for scene in again.scenes] == [scene.areas for scene in result.scenes]
+
+
+def test_only_what_is_missing_is_done(job, site, tmp_path):
+    result, _ = job
+    out = tmp_path / "out"
+    shutil.copytree(result.folder, out)
+    shutil.rmtree(out / "s1_20240102")
+    again = site.map([site.scenes], out)
+    assert [scene.state for scene in again.scenes] == ["kept", "done", "kept"]
+    same_rasters(site.single, out)
+
+
+def test_bad_scenes_do_not_keep_good_ones(tmp_path, site, capsys):
+    mixed = tmp_path / "mixed"
+    shutil.copytree(site.scenes, mixed)
+    (mixed / "a_text.tif").write_text("no raster")
+    write_scene(mixed / "b<script>.tif", texture(70, 70)[:1], photometric="MINISBLACK")
+    command = ["map", str(mixed), "-o", str(tmp_path / "out"), "--model", str(site.model)]
+    command += ["--scheduler", site.cluster.scheduler_address, "--outputs", ",".join(OUTPUTS)]
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert "3 of 5 scenes mapped" in said.out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["totals"] | {"areas": None} == report["totals"] | {
+        "areas": None,
+        "scenes": 5,
+        "done": 3,
+        "failed": 2,
+    }
+    reasons = {scene["id"]: scene["reason"] for scene in report["scenes"] if scene["reason"]}
+    assert set(reasons) == {"a_text", "b_script"}
+    assert "a_text.tif" in reasons["a_text"]
+    assert "green" in reasons["b_script"] or "red" in reasons["b_script"]
+    assert not (tmp_path / "out" / "a_text").exists()
+    same_rasters(site.single, tmp_path / "out")
+
+
+def test_a_killed_worker_is_made_up_for(tmp_path, site):
+    killed = []
+
+    def kill(report):
+        if report.blocks_done >= 2 and not killed:
+            pids = [worker.pid for worker in site.cluster.workers.values()]
+            killed.append(pids[0])
+            os.kill(pids[0], signal.SIGKILL)
+
+    result = site.map([site.scenes], tmp_path / "out", progress=kill)
+    assert killed
+    assert [scene.state for scene in result.scenes] == ["done"] * 3
+    same_rasters(site.single, tmp_path / "out")
+
+
+def stop_after(blocks):
+    def stop(report):
+        if report.blocks_done >= blocks:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_predict_goes_on_where_map_stopped(tmp_path, site):
+    scene = site.first
+    with pytest.raises(KeyboardInterrupt):
+        site.map([scene], tmp_path / "out", progress=stop_after(3))
+    folder = tmp_path / "out" / scene.stem
+    blocks = sorted((folder / ".geocamss" / "blocks").glob("*.npz"))
+    assert len(blocks) >= 3
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["scenes"][0]["state"] == "left"
+    told = []
+    geocamss.predict(scene, folder, model=site.model, outputs=OUTPUTS, progress=told.append)
+    whole = 150 * 130
+    assert max(t.done for t in told if t.stage == "map") == whole
+    for raster in RASTERS:
+        there = (folder / raster).read_bytes()
+        assert there == (site.single / scene.stem / raster).read_bytes()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_map_goes_on_where_predict_stopped(tmp_path, site):
+    scene = site.first
+    run = Request(model=site.model).run(scene)
+    folder = tmp_path / "out" / scene.stem
+
+    def stop(report):
+        if report.done > 6000:
+            raise KeyboardInterrupt
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        OutputFolder(folder, ALL_FILES, run.key, run.provenance) as held,
+    ):
+        map_blocks(run, BlockStore(held.work / "blocks"), stop)
+    store = BlockStore(folder / ".geocamss" / "blocks")
+    first = next(block for block in run.layout.blocks() if store.has(block))
+    marked = store.load(first)
+    marked.classes[:] = 2
+    store.save(first, marked)
+    site.map([scene], tmp_path / "out")
+    own = run.layout.interior(first)
+    with rasterio.open(folder / "classes.tif") as file:
+        part = file.read(1)[own.row : own.stop_row, own.col : own.stop_col]
+    np.testing.assert_array_equal(part, 2)
+
+
+def test_one_job_at_a_time_has_a_folder(tmp_path, site):
+    refused = []
+
+    def again(_report):
+        if not refused:
+            with pytest.raises(OutputError, match="another job") as caught:
+                site.map([site.scenes], tmp_path / "out")
+            refused.append(caught)
+
+    site.map([site.first], tmp_path / "out", progress=again)
+    assert refused
+
+
+def test_outputs_of_another_run_are_refused_scene_by_scene(tmp_path, site):
+    scene = site.first
+    folder = tmp_path / "out" / scene.stem
+    folder.mkdir(parents=True)
+    (folder / "classes.tif").write_bytes(b"mine")
+    result = site.map([scene], tmp_path / "out")
+    assert "--overwrite" in result.failed[0].reason
+    assert (folder / "classes.tif").read_bytes() == b"mine"
+
+
+def test_workers_with_another_version_are_refused_with_both(tmp_path, site, monkeypatch):
+    ours = geocamss.__version__
+    monkeypatch.setattr(geocamss, "__version__", "9.8.7")
+    with pytest.raises(InputError, match=rf"geocamss 9\.8\.7.*worker tcp.* has {ours}"):
+        site.map([site.scenes], tmp_path / "out")
+
+
+def test_a_folder_that_workers_cannot_see_is_refused(tmp_path, site, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with site.cluster.get_client() as client, pytest.raises(InputError, match=r"worker tcp.*share"):
+        check_folder(client, Path("/proc/self/cwd/out"))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_relative_names_mean_the_same_to_workers_elsewhere(tmp_path, site, monkeypatch):
+    monkeypatch.chdir(site.scenes)
+    result = site.map(["s0_20240101.tif"], tmp_path / "out")
+    assert result.scenes[0].state == "done"
+    assert Path(result.scenes[0].source).is_absolute()
+    same_rasters_of = "s0_20240101"
+    for raster in RASTERS:
+        there = (tmp_path / "out" / same_rasters_of / raster).read_bytes()
+        assert there == (site.single / same_rasters_of / raster).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scheduler": "tcp://127.0.0.1:1"}, "does not answer"),
+        ({"scheduler": "nowhere.json"}, r"nowhere\.json.*no such scheduler file"),
+        ({"scheduler": "somewhere"}, "neither the address"),
+        ({"scheduler": "tcp://127.0.0.1:1", "workers": 3}, "has its own"),
+        ({"scheduler": None, "workers": 0}, "workers must be 1"),
+        ({"scheduler": None, "threads": 0}, "threads must be 1"),
+        ({"model": "arial-landcover"}, "aerial-landcover"),
+        ({"outputs": ["maps"]}, "maps"),
+        ({"seed": -1}, "seed"),
+        ({"mosaic": geocamss.Mosaic("EPSG:3035"), "outputs": ["classes"]}, "confidence"),
+    ],
+)
+def test_bad_arguments_are_named(tmp_path, site, monkeypatch, arguments, message):
+    monkeypatch.setattr("geocamss.batch.cluster.CONNECT_SECONDS", 1.0)
+    options = {"scheduler": "tcp://127.0.0.1:1"} | arguments
+    with pytest.raises(GeocamssError, match=message):
+        site.map([site.scenes], tmp_path / "out", **options)
+
+
+def test_a_model_of_this_process_is_refused(tmp_path, scenes):
+    from tests.models.test_model import tiny_segmenter
+
+    with pytest.raises(InputError, match="workers load the model"):
+        geocamss.map_scenes([scenes], tmp_path / "out", model=tiny_segmenter())
+
+
+@pytest.mark.parametrize("sources", [[], ["nowhere/*.tif"]])
+def test_no_scene_at_all_is_refused(tmp_path, sources, model):
+    with pytest.raises(InputError):
+        geocamss.map_scenes(sources, tmp_path / "out", model=model)
+    assert not (tmp_path / "out").exists()

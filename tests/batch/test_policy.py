@@ -1,0 +1,117 @@
+"""How a machine is cut, what an error means, and what a ledger takes for finished."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+from geocamss.batch.cluster import machine
+from geocamss.batch.ledger import Ledger, Record
+from geocamss.batch.worker import failure_of
+from geocamss.errors import (
+    BandError,
+    DiskFullError,
+    InputError,
+    ModelError,
+    OutputError,
+    ReadError,
+    RunError,
+    SceneError,
+)
+from geocamss.output.areas import ClassArea
+
+GB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores", "memory", "expected"),
+    [
+        ({}, 8, 64 * GB, (8, 1)),
+        ({}, 8, 6 * GB, (3, 2)),
+        ({}, 2, 1 * GB, (1, 2)),
+        ({"workers": 4}, 8, 64 * GB, (4, 2)),
+        ({"workers": 16}, 8, 64 * GB, (16, 1)),
+        ({"threads": 4}, 8, 64 * GB, (2, 4)),
+        ({"memory": 10 * GB}, 8, 64 * GB, (6, 1)),
+        ({"accelerated": True}, 16, 128 * GB, (1, 16)),
+    ],
+)
+def test_a_machine_is_cut_by_cores_and_memory(asked, cores, memory, expected):
+    found = machine(**asked, cores=cores, total=memory)
+    assert (found.workers, found.threads) == expected
+    given = 1.1 * asked.get("memory", memory / found.workers)
+    assert found.memory <= given
+
+
+def test_a_machine_without_workers_is_refused():
+    with pytest.raises(InputError, match="got 0"):
+        machine(workers=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (BandError("no red"), "scene"),
+        (OutputError("there"), "scene"),
+        (ModelError("none"), "job"),
+        (SceneError("gone"), "other"),
+        (ReadError("half way"), "other"),
+        (RunError("?"), "other"),
+        (ValueError("?"), "other"),
+        (DiskFullError("full"), "disk"),
+        (OSError(errno.ENOSPC, "full"), "disk"),
+        (OSError(errno.EIO, "broken"), "other"),
+        (MemoryError(), "memory"),
+    ],
+)
+def test_an_error_says_whose_fault_it_is(error, kind):
+    found = failure_of(error)
+    assert found.kind == kind
+    assert found.message
+
+
+@pytest.fixture
+def ledger(tmp_path: Path):
+    with Ledger(tmp_path) as ledger:
+        yield ledger
+
+
+RECORD = Record(
+    key="k",
+    outputs=("classes",),
+    pixels=4,
+    blocks=1,
+    seconds=0.5,
+    batch=2,
+    datetime=None,
+    areas=(ClassArea(0, "land", 4, 16.0, 1.0, 80.0),),
+    thumbnail="",
+)
+
+
+def publish(ledger: Ledger, *files: str) -> None:
+    folder = ledger.path / "s"
+    folder.mkdir(exist_ok=True)
+    for name in files:
+        (folder / name).write_bytes(b"")
+
+
+def test_a_finished_map_is_known_again(ledger):
+    ledger.write("s", RECORD)
+    assert ledger.finished("s", "k", ["classes"]) is None
+    publish(ledger, "classes.tif", "classes.tif.aux.xml")
+    assert ledger.finished("s", "k", ["classes"]) == RECORD
+    assert ledger.finished("s", "another", ["classes"]) is None
+    assert ledger.finished("s", "k", ["classes", "item"]) is None
+    (ledger.path / "s" / ".geocamss").mkdir()
+    assert ledger.finished("s", "k", ["classes"]) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", json.dumps({"key": 3}), "\x00"])
+def test_a_damaged_record_is_none(ledger, text):
+    publish(ledger, "classes.tif", "classes.tif.aux.xml")
+    (ledger.folder / "s.json").write_text(text)
+    assert ledger.finished("s", "k", ["classes"]) is None
