@@ -47,7 +47,8 @@ def bells(seed: int, stream: int, window: Window) -> Floats:
             total += (words >> np.uint64(shift) & np.uint64(0xFFFF)).astype(np.int64)
     middle = _BELL_WORDS * (2**16 - 1) / 2
     deviation = (_BELL_WORDS * (2.0**32 - 1) / 12) ** 0.5
-    return ((total - middle) / deviation).astype(np.float32)
+    numbers: Floats = ((total - middle) / deviation).astype(np.float32)
+    return numbers
 
 
 def smooth(seed: int, stream: int, window: Window, spacing: int, octaves: int = 4) -> Floats:

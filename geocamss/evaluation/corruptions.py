@@ -166,7 +166,7 @@ def haze(patch: Patch, strength: float) -> Floats:
 def thin_cloud(patch: Patch, strength: float) -> Floats:
     """Lay thin clouds over about half of the ground: strength is how dense they are at most."""
     field = smooth(patch.seed, 1, patch.window, FIELD_SPACING, octaves=6)
-    density = np.float32(strength) * _rise(field, 0.42, 0.68)
+    density: Floats = np.float32(strength) * _rise(field, 0.42, 0.68)
     return patch.values * (1 - density) + density
 
 
@@ -276,7 +276,7 @@ def _turned(rgb: Floats, turn: float) -> Floats:
 
 def _rise(field: Floats, low: float, high: float) -> Floats:
     """A smooth step: 0 below ``low``, 1 above ``high``."""
-    along = np.clip((field - np.float32(low)) / np.float32(high - low), 0, 1)
+    along: Floats = np.clip((field - np.float32(low)) / np.float32(high - low), 0, 1)
     return along * along * (3 - 2 * along)
 
 

@@ -197,6 +197,5 @@ def _names_beside(sidecar: Path) -> dict[int, str]:
     except (OSError, ValueError, ET.ParseError):
         return {}
     listed = root.findall("./PAMRasterBand[@band='1']/CategoryNames/Category")
-    return {
-        value: item.text.strip() for value, item in enumerate(listed) if (item.text or "").strip()
-    }
+    texts = [(item.text or "").strip() for item in listed]
+    return {value: text for value, text in enumerate(texts) if text}

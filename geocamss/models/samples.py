@@ -47,7 +47,7 @@ def entropy(probabilities: Tensor) -> Tensor:
     classes = probabilities.shape[1]
     if classes == 1:
         return torch.zeros_like(probabilities, dtype=torch.float32)
-    total = torch.special.entr(probabilities.float()).sum(1, keepdim=True)
+    total: Tensor = torch.special.entr(probabilities.float()).sum(1, keepdim=True)
     return (total / math.log(classes)).clamp(0, 1)
 
 

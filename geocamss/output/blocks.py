@@ -62,7 +62,7 @@ class BlockStore:
         target = self.path(block)
         part = target.with_suffix(".part")
         with part.open("wb") as file:
-            parts = dict(zip(_SIDES, result.seams, strict=True))
+            parts: dict[str, NDArray[Any]] = dict(zip(_SIDES, result.seams, strict=True))
             if result.doubt is not None:
                 parts["doubt"] = result.doubt
             np.savez(file, classes=result.classes, confidence=result.confidence, **parts)  # type: ignore[arg-type]
