@@ -65,6 +65,10 @@ def predict(
     device: str | None = None,
     memory: int | str | None = None,
     outputs: Collection[str] = tuple(PRODUCTS),
+    min_area: float = 0.0,
+    smooth: bool = False,
+    simplify: float = 0.0,
+    square: Collection[str | int] = (),
     overwrite: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Result:
@@ -92,6 +96,13 @@ def predict(
             batches are made small enough, and what cannot fit is refused; by default no limit.
         outputs: which of ``classes``, ``confidence``, ``polygons``, ``style``, ``item`` and
             ``preview`` to write.
+        min_area: square meters on the ground; smaller regions become no polygons of their own, but
+            go to their neighbors. Like the next three it changes the polygons alone, which are
+            exactly the class map otherwise.
+        smooth: give each pixel the class of most pixels around it first.
+        simplify: meters by which borders of polygons may move to have fewer vertices; neighbors
+            keep theirs in common.
+        square: classes, by name or value, whose polygons get right angles; these may overlap.
         overwrite: replace outputs that are there.
         progress: called now and then with how far the run has come.
 
@@ -118,6 +129,10 @@ def predict(
         device=device,
         memory=memory,
         outputs=outputs,
+        min_area=min_area,
+        smooth=smooth,
+        simplify=simplify,
+        square=square,
     )
     return map_scene(
         request.run(scene),

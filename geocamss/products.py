@@ -126,7 +126,9 @@ def write_products(
         "classes": lambda: write_pam(folder / "classes.tif.aux.xml", scheme, areas),
         "confidence": lambda: None,
         "uncertainty": lambda: _write_doubt(run, store, folder / "uncertainty.tif"),
-        "polygons": lambda: polygonize(classes, confidence, folder / "polygons.gpkg", scheme),
+        "polygons": lambda: polygonize(
+            classes, confidence, folder / "polygons.gpkg", scheme, run.shaping
+        ),
         "style": lambda: _write_styles(scheme, folder),
         "project": lambda: _write_project(run, wanted, folder),
         "preview": lambda: _write_preview(run, classes, areas, folder / "preview.png"),

@@ -12,12 +12,14 @@ from typing import Literal
 import torch
 
 from geocamss.budget import parse_bytes, within
+from geocamss.classes import ClassScheme
 from geocamss.errors import InputError
 from geocamss.modelcard import Sampler
 from geocamss.models.checkpoint import load
 from geocamss.models.registry import DEFAULT, resolve
 from geocamss.models.samples import spread
 from geocamss.models.segmenter import Sampling, Segmenter
+from geocamss.output.shaping import Shaping, class_values
 from geocamss.probe import Probe
 from geocamss.products import ON_REQUEST, PRODUCTS, checked_products
 from geocamss.room import largest_batch
@@ -76,6 +78,18 @@ class Request:
     outputs: Collection[str] = tuple(PRODUCTS)
     """Names of the outputs to write."""
 
+    min_area: float = 0.0
+    """Square meters below which regions do not become polygons of their own."""
+
+    smooth: bool = False
+    """Whether pixels go with those around them before they become polygons."""
+
+    simplify: float = 0.0
+    """Meters by which the borders of polygons may move to have fewer vertices."""
+
+    square: Collection[str | int] = ()
+    """Classes, by name or value, whose polygons get right angles."""
+
     memory: int | str | None = None
     """The machine's memory that a run may take, in bytes or as ``2GB``; None is no limit."""
 
@@ -92,6 +106,7 @@ class Request:
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"the batch size must be 1 or more, got {self.batch_size}")
         self.sampling  # noqa: B018 - raises on numbers that make no sense
+        Shaping(self.min_area, self.smooth, self.simplify)
         if self.memory is not None:
             object.__setattr__(self, "memory", parse_bytes(self.memory))
 
@@ -145,10 +160,16 @@ class Request:
             spread(self.sampling, model.card),
             batch,
             doubt="uncertainty" in self.outputs,
+            shaping=self._shaping(model.card.classes),
         )
         if self.memory is None:
             return run
         return within(run, Probe.of(run), parse_bytes(self.memory))
+
+    def _shaping(self, scheme: ClassScheme) -> Shaping:
+        """What polygons are to be like, of these classes."""
+        square = class_values(self.square, scheme)
+        return Shaping(self.min_area, self.smooth, self.simplify, square)
 
     def _best_batch(self, model: Segmenter) -> int:
         """As many chips as work well; on a GPU, only if it has memory for them."""

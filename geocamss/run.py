@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ import geocamss
 from geocamss.engine import Engine, PixelSource
 from geocamss.models.normalize import Normalizer
 from geocamss.models.segmenter import Sampling, Segmenter
+from geocamss.output.shaping import EXACT, Shaping
 from geocamss.scene.band import SceneBand
 from geocamss.scene.grid import Grid
 from geocamss.scene.read import SceneReader
@@ -71,6 +72,9 @@ class Run:
 
     doubt: bool = False
     """Whether to find entropy and mutual information as well."""
+
+    shaping: Shaping = EXACT
+    """What polygons are to be like."""
 
     block_tiles: tuple[int, int] | None = None
     """Rows and columns of tiles in a block, at most; None for what suits most machines."""
@@ -164,6 +168,7 @@ class Run:
             list(self.layout.block_tiles),
             str(self.segmenter.device),
             self.doubt,
+            astuple(self.shaping),
         ]
         text = json.dumps([self.provenance, where], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

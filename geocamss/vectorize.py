@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
-from geocamss.classes import ClassScheme
-from geocamss.errors import InputError, OutputError
+from geocamss.errors import OutputError
 from geocamss.output.classmap import ClassMap
 from geocamss.output.legend import read_legend
 from geocamss.output.polygons import write_polygons
-from geocamss.output.shaping import Shaping
+from geocamss.output.shaping import Shaping, class_values
 from geocamss.output.vectorfile import checked_target
 
-__all__ = ["Vectorized", "square_values", "vectorize"]
+__all__ = ["Vectorized", "vectorize"]
 
 
 @dataclass(frozen=True)
@@ -85,39 +83,7 @@ def vectorize(
     ).surveyed()
     numbers = {value: value if source.values is None else source.values[value] for value in values}
     scheme = read_legend(raster).scheme(numbers)
-    chosen = square_values(square, scheme, numbers)
+    chosen = class_values(square, scheme, numbers)
     shaping = Shaping(min_area, smooth, simplify, chosen)
     count = write_polygons(source, target, scheme, shaping)
     return Vectorized(target, count, scheme.names if scheme else ())
-
-
-def square_values(
-    square: Iterable[str | int],
-    scheme: ClassScheme | None,
-    numbers: dict[int, int] | None = None,
-) -> tuple[int, ...]:
-    """Class values of classes given by name or number.
-
-    Args:
-        square: names, whatever their case, or numbers.
-        scheme: the classes.
-        numbers: by class value, the number that stands for it, if another.
-
-    Raises:
-        InputError: there is no such class.
-    """
-    known: dict[str, int] = {}
-    for entry in scheme or ():
-        known[entry.name.casefold()] = entry.value
-    for entry in scheme or ():
-        known.setdefault(str(numbers[entry.value] if numbers else entry.value), entry.value)
-    found = []
-    for wanted in [square] if isinstance(square, str | int) else square:
-        value = known.get(str(wanted).casefold())
-        if value is None:
-            near = get_close_matches(str(wanted).casefold(), list(known), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            names = ", ".join(scheme.names) if scheme else "none"
-            raise InputError(f"no class is called {wanted!r}{hint} The map has: {names}")
-        found.append(value)
-    return tuple(found)

@@ -22,6 +22,7 @@ __all__ = [
     "parse_gsd",
     "progress_option",
     "quiet_option",
+    "shaping_options",
 ]
 
 OUTPUTS = ("classes", "confidence", "polygons", "style", "project", "item", "preview", "page")
@@ -195,6 +196,38 @@ progress_option = click.option(
     "stage, done and total, for another program to read.",
 )
 
+shaping_options = (
+    click.option(
+        "--min-area",
+        type=float,
+        default=0.0,
+        metavar="M2",
+        help="Give regions below so many square meters on the ground to their neighbors before "
+        "they become polygons.",
+    ),
+    click.option(
+        "--smooth",
+        is_flag=True,
+        help="Give each pixel the class of most of the 3 x 3 around it before polygons are made.",
+    ),
+    click.option(
+        "--simplify",
+        type=float,
+        default=0.0,
+        metavar="METERS",
+        help="Let borders of polygons move by up to so many meters to have fewer vertices; "
+        "neighbors keep theirs in common. Without a CRS: pixels.",
+    ),
+    click.option(
+        "--square",
+        multiple=True,
+        metavar="CLASS",
+        help="Give polygons of this class right angles; may be repeated. They may then overlap "
+        "others.",
+    ),
+)
+"""How polygons are made of a class map; left out, they are exactly the map."""
+
 _MAPPING = (
     *_MODEL,
     click.option(
@@ -204,6 +237,7 @@ _MAPPING = (
         metavar="NAME,...",
         help=f"What to write. Left out: {','.join(OUTPUTS)}.",
     ),
+    *shaping_options,
     click.option(
         "--memory",
         metavar="SIZE",

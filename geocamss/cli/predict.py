@@ -88,6 +88,8 @@ def show_plan(scene: str, *, as_json: bool, overwrite: bool, **options: Any) -> 
     from geocamss.plan import plan
 
     del overwrite
+    for name in ("min_area", "smooth", "simplify", "square"):  # how polygons look
+        options.pop(name)
     planned = plan(scene, **options)
     if as_json:
         click.echo(json.dumps(planned.to_dict(), indent=2))

@@ -8,9 +8,16 @@ from typing import Any
 
 import click
 
-from geocamss.cli.options import examples, json_option, quiet_option
+from geocamss.cli.options import Command, examples, json_option, quiet_option, shaping_options
 
 __all__ = ["vectorize"]
+
+
+def shaped(command: Command) -> Command:
+    """The options that say how polygons are made."""
+    for option in reversed(shaping_options):
+        command = option(command)
+    return command
 
 
 @click.command(
@@ -31,30 +38,7 @@ __all__ = ["vectorize"]
     metavar="FILE",
     help="Vector file; its ending says the format: .gpkg, .parquet or .fgb.",
 )
-@click.option(
-    "--min-area",
-    type=float,
-    default=0.0,
-    metavar="M2",
-    help="Give regions below so many square meters on the ground to their neighbors.",
-)
-@click.option(
-    "--smooth", is_flag=True, help="Give each pixel the class of most of the 3 x 3 around it."
-)
-@click.option(
-    "--simplify",
-    type=float,
-    default=0.0,
-    metavar="METERS",
-    help="Let borders move by up to so many meters to have fewer vertices; neighbors keep theirs "
-    "in common. Without a CRS: pixels.",
-)
-@click.option(
-    "--square",
-    multiple=True,
-    metavar="CLASS",
-    help="Give polygons of this class right angles; may be repeated. They may then overlap others.",
-)
+@shaped
 @click.option(
     "--confidence",
     type=click.Path(path_type=Path),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
+from geocamss.classes import ClassScheme
 from geocamss.errors import InputError
 
-__all__ = ["EXACT", "Shaping"]
+__all__ = ["EXACT", "Shaping", "class_values"]
 
 
 @dataclass(frozen=True)
@@ -45,3 +48,35 @@ class Shaping:
 
 EXACT = Shaping()
 """Polygons as the map has them."""
+
+
+def class_values(
+    classes: Iterable[str | int],
+    scheme: ClassScheme | None,
+    numbers: Mapping[int, int] | None = None,
+) -> tuple[int, ...]:
+    """Class values of classes given by name or number.
+
+    Args:
+        classes: names, whatever their case, or numbers.
+        scheme: the classes.
+        numbers: by class value, the number that stands for it, if another.
+
+    Raises:
+        InputError: there is no such class.
+    """
+    known: dict[str, int] = {}
+    for entry in scheme or ():
+        known[entry.name.casefold()] = entry.value
+    for entry in scheme or ():
+        known.setdefault(str(numbers[entry.value] if numbers else entry.value), entry.value)
+    found = []
+    for wanted in [classes] if isinstance(classes, str | int) else classes:
+        value = known.get(str(wanted).casefold())
+        if value is None:
+            near = get_close_matches(str(wanted).casefold(), list(known), n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            names = ", ".join(scheme.names) if scheme else "none"
+            raise InputError(f"no class is called {wanted!r}{hint}; there are: {names}")
+        found.append(value)
+    return tuple(found)

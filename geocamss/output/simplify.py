@@ -38,7 +38,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-LEAN = 0.2
+LEAN = 0.1
 """Pixels by which a stretch of border may move on average; below 1/4 no polygon can vanish."""
 
 _MOST = 2

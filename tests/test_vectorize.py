@@ -1,0 +1,331 @@
+"""Any class raster becomes polygons, in three formats, with the names and colors that it has."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import warnings
+from contextlib import closing
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pyarrow.parquet
+import pyogrio
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from rasterio import features
+from rasterio.crs import CRS
+
+import geocamss
+from geocamss.cli.main import main
+from geocamss.errors import InputError, OutputError, ReadError, SceneError
+from geocamss.vectorize import vectorize
+
+from .output.maps import NORTH_UP, landscape, write_map
+
+FORMATS = (".gpkg", ".parquet", ".fgb")
+FIELDS = ["class", "name", "confidence", "area_m2", "perimeter_m"]
+
+
+def read(path: Path) -> geopandas.GeoDataFrame:
+    if path.suffix == ".parquet":
+        return geopandas.read_parquet(path)
+    return geopandas.read_file(path, layer="polygons")
+
+
+def burned(frame, like: Path, dtype: str = "int32", fill: int = -1) -> np.ndarray:
+    """The raster that the polygons make, by the class field."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(like) as source:
+            shape, transform, crs = source.shape, source.transform, source.crs
+    if crs is None and transform.is_identity:
+        transform = Affine.scale(1, -1)
+    if not len(frame):
+        return np.full(shape, fill, dtype)
+    pairs = zip(frame.geometry, frame["class"].tolist(), strict=True)
+    return features.rasterize(pairs, out_shape=shape, fill=fill, transform=transform, dtype=dtype)
+
+
+def named(path: Path, categories=(), rows=()) -> None:
+    """Put category names and an attribute table beside a raster, as GDAL does."""
+    names = "".join(f"<Category>{name}</Category>" for name in categories)
+    columns = (("Value", 0, 5), ("Class", 2, 2), ("R", 0, 6), ("G", 0, 7), ("B", 0, 8))
+    fields = "".join(
+        f'<FieldDefn index="{k}"><Name>{name}</Name><Type>{kind}</Type><Usage>{usage}</Usage>'
+        "</FieldDefn>"
+        for k, (name, kind, usage) in enumerate(columns)
+    )
+    cells = "".join(
+        f'<Row index="{k}">' + "".join(f"<F>{cell}</F>" for cell in row) + "</Row>"
+        for k, row in enumerate(rows)
+    )
+    table = f"<GDALRasterAttributeTable>{fields}{cells}</GDALRasterAttributeTable>" if rows else ""
+    Path(f"{path}.aux.xml").write_text(
+        f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames>{table}'
+        "</PAMRasterBand></PAMDataset>"
+    )
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_formats_hold_the_same_and_come_back_pixel_for_pixel(tmp_path, ending):
+    pixels = landscape(60, 70)
+    percent = np.where(pixels == 255, 255, 7 * pixels + 50).astype(np.uint8)
+    percent[pixels == 4] = 255
+    raster = write_map(tmp_path / "Karte für Gäste.tif", pixels)
+    confidence = write_map(tmp_path / "confidence.tif", percent)
+    out = tmp_path / f"Flächen (neu){ending}"
+    done = vectorize(raster, out, confidence=confidence)
+    frame = read(out)
+    assert (done.path, done.polygons) == (out, len(frame))
+    assert list(frame.columns) == [*FIELDS, "geometry"]
+    assert frame.crs.to_epsg() == 32633
+    assert np.array_equal(burned(frame, raster, fill=255), pixels)
+    assert frame.confidence.isna().tolist() == (frame["class"] == 4).tolist()
+    known = frame[frame["class"] != 4]
+    np.testing.assert_allclose(known.confidence, 7 * known["class"] + 50)
+    np.testing.assert_allclose(frame.area_m2, frame.area, rtol=2e-3)
+    np.testing.assert_allclose(frame.perimeter_m, frame.length, rtol=2e-3)
+    assert shapely.is_ccw(shapely.get_exterior_ring(frame.geometry.values)).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [raster.name, confidence.name, out.name]
+    )
+
+
+def test_geoparquet_says_what_the_standard_asks_for(tmp_path):
+    raster = write_map(tmp_path / "c.tif", landscape(40, 50))
+    vectorize(raster, tmp_path / "o.parquet")
+    file = pyarrow.parquet.ParquetFile(tmp_path / "o.parquet")
+    geo = json.loads(file.schema_arrow.metadata[b"geo"])
+    column = geo["columns"][geo["primary_column"]]
+    assert geo["version"] == "1.1.0"
+    assert column["encoding"] == "WKB"
+    assert column["geometry_types"] == ["Polygon"]
+    assert column["crs"]["id"] == {"authority": "EPSG", "code": 32633}
+    frame = geopandas.read_parquet(tmp_path / "o.parquet")
+    np.testing.assert_allclose(column["bbox"], frame.total_bounds)
+    assert column["covering"]["bbox"]["xmin"] == ["bbox", "xmin"]
+    left, bottom, right, top = frame.total_bounds
+    box = (left, bottom, (left + right) / 2, (bottom + top) / 2)
+    part = geopandas.read_parquet(tmp_path / "o.parquet", bbox=box)
+    assert 0 < len(part) < len(frame)
+    assert len(part) == shapely.intersects(shapely.box(*box), frame.envelope).sum()
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:4326", Affine(1e-4, 0, 10, 0, -1e-4, 60)),
+        ("EPSG:2263", Affine(3, 0, 1e6, 0, -3, 2e5)),
+        ("EPSG:32633", Affine(10, 0, 5e5, 0, 10, 5e6)),
+        ("EPSG:32633", Affine.translation(5e5, 5e6) * Affine.rotation(30) * Affine.scale(10, -10)),
+        (None, Affine.identity()),
+    ],
+)
+def test_any_place_comes_back(tmp_path, ending, crs, transform):
+    pixels = landscape(30, 40)
+    raster = write_map(tmp_path / "c.tif", pixels, crs and CRS.from_string(crs), transform)
+    vectorize(raster, tmp_path / f"o{ending}")
+    frame = read(tmp_path / f"o{ending}")
+    assert np.array_equal(burned(frame, raster, fill=255), pixels)
+    if crs:
+        assert frame.crs.to_epsg() == int(crs.split(":")[1])
+    else:
+        assert frame.total_bounds.tolist() == [0, -30, 40, 0]
+        np.testing.assert_array_equal(frame.perimeter_m, frame.length)
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_all_nodata_gives_an_empty_layer_with_its_fields(tmp_path, ending):
+    raster = write_map(tmp_path / "c.tif", np.full((4, 5), 255, np.uint8))
+    done = vectorize(raster, tmp_path / f"o{ending}", simplify=10, smooth=True, min_area=50)
+    frame = read(tmp_path / f"o{ending}")
+    assert (done.polygons, len(frame), done.classes) == (0, 0, ())
+    assert list(frame.columns) == [*FIELDS, "geometry"]
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1)])
+@pytest.mark.parametrize("options", [{}, {"min_area": 150, "smooth": True, "simplify": 30}])
+def test_lines_of_pixels(tmp_path, shape, options):
+    pixels = (np.arange(40) // 7 % 3).astype(np.uint8)[: max(shape)].reshape(shape)
+    raster = write_map(tmp_path / "c.tif", pixels)
+    vectorize(raster, tmp_path / "o.gpkg", **options)
+    assert np.array_equal(burned(read(tmp_path / "o.gpkg"), raster), pixels)
+
+
+def test_255_classes_and_no_names(tmp_path):
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    raster = write_map(tmp_path / "c.tif", pixels)
+    done = vectorize(raster, tmp_path / "o.gpkg")
+    assert done.polygons == len(done.classes) == 255
+    assert set(done.classes) == {f"class {value}" for value in range(255)}
+
+
+def test_a_mask_of_0_and_255_without_nodata_has_both(tmp_path):
+    pixels = np.zeros((20, 30), np.uint8)
+    pixels[5:12, 6:20] = 255
+    raster = write_map(tmp_path / "c.tif", pixels, nodata=None)
+    for ending in FORMATS:
+        vectorize(raster, tmp_path / f"o{ending}")
+        frame = read(tmp_path / f"o{ending}")
+        assert frame["class"].tolist() == [255, 0]
+        assert frame.name.tolist() == ["class 255", "class 0"]
+        assert np.array_equal(burned(frame, raster), pixels)
+    with closing(sqlite3.connect(tmp_path / "o.gpkg")) as database:
+        (qml,) = database.execute("SELECT styleQML FROM layer_styles").fetchone()
+    assert 'value="255"' in qml
+
+
+def test_large_and_negative_numbers_are_classes_too(tmp_path):
+    pixels = np.array([[111, 111, -5], [523, 30000, 0]], dtype=np.int16)
+    raster = write_map(tmp_path / "c.tif", pixels, nodata=0)
+    named(raster, rows=[(111, "urban fabric", 230, 0, 77), (523, "sea", 230, 242, 255)])
+    done = vectorize(raster, tmp_path / "o.gpkg")
+    frame = read(tmp_path / "o.gpkg")
+    assert set(done.classes) == {"urban fabric", "sea", "class -5", "class 30000"}
+    assert np.array_equal(burned(frame, raster, fill=0), pixels)
+    assert frame.set_index("class").name[523] == "sea"
+
+
+def test_more_values_than_classes_are_told(tmp_path):
+    raster = write_map(
+        tmp_path / "c.tif", np.arange(400, dtype=np.uint16).reshape(20, 20), nodata=None
+    )
+    with pytest.raises(SceneError, match=r"more than 255 different values.*is it a class map"):
+        vectorize(raster, tmp_path / "o.gpkg")
+    assert not (tmp_path / "o.gpkg").exists()
+
+
+def test_names_and_colors_are_those_of_the_raster(tmp_path):
+    pixels = (np.arange(30) % 5).astype(np.uint8).reshape(5, 6)
+    raster = write_map(tmp_path / "c.tif", pixels)
+    with rasterio.open(raster, "r+") as file:
+        file.write_colormap(1, {0: (0, 0, 255, 255), 1: (1, 2, 3, 255), 2: (9, 9, 9, 255)})
+        file.update_tags(CLASS_2="tagged")
+    named(raster, ["water", "", "woods", "woods", ""], [(1, "Häuser & <Höfe>", 200, 10, 20)])
+    vectorize(raster, tmp_path / "o.gpkg")
+    names = read(tmp_path / "o.gpkg").drop_duplicates("class").set_index("class").name.to_dict()
+    assert names == {0: "water", 1: "Häuser & <Höfe>", 2: "tagged", 3: "woods", 4: "class 4"}
+    with closing(sqlite3.connect(tmp_path / "o.gpkg")) as database:
+        (qml,) = database.execute("SELECT styleQML FROM layer_styles").fetchone()
+    assert "0,0,255,255" in qml
+    assert "200,10,20,255" in qml
+
+
+def test_names_that_repeat_are_told_apart(tmp_path):
+    raster = write_map(tmp_path / "c.tif", np.array([[0, 1]], np.uint8))
+    named(raster, ["other", "other"])
+    assert vectorize(raster, tmp_path / "o.fgb").classes == ("other (0)", "other (1)")
+
+
+def test_right_angles_where_they_fit(tmp_path):
+    """A rotated house comes back as a rectangle; a ring-shaped lake stays as it is."""
+    y, x = np.mgrid[:80, :120]
+    along, across = (x - 40) * 0.8 + (y - 40) * 0.6, -(x - 40) * 0.6 + (y - 40) * 0.8
+    pixels = np.zeros((80, 120), np.uint8)
+    pixels[(np.abs(along) < 22) & (np.abs(across) < 12)] = 1
+    pixels[np.abs(np.hypot(x - 95, y - 40) - 16) < 1.5] = 2
+    raster = write_map(tmp_path / "c.tif", pixels)
+    vectorize(raster, tmp_path / "o.gpkg", square=["CLASS 1", 2], simplify=10)
+    frame = read(tmp_path / "o.gpkg")
+    house = frame[frame["class"] == 1].geometry.item()
+    truth = (pixels == 1).sum() * 100
+    assert house.area == pytest.approx(truth, rel=0.05)
+    corners = np.diff(shapely.get_coordinates(house), axis=0)
+    corners /= np.linalg.norm(corners, axis=1, keepdims=True)
+    turns = np.sum(corners * np.roll(corners, 1, axis=0), axis=1)
+    assert (
+        np.abs(turns / np.prod(np.linalg.norm([corners, np.roll(corners, 1, 0)], axis=2), 0)).max()
+        < 1e-6
+    )
+    assert len(corners) <= 8
+    exact = tmp_path / "exact.gpkg"
+    vectorize(raster, exact)
+    before = read(exact)
+    for value in (1, 2):
+        one = shapely.union_all(frame[frame["class"] == value].geometry.values)
+        other = shapely.union_all(before[before["class"] == value].geometry.values)
+        assert one.intersection(other).area / one.union(other).area >= 0.8
+
+
+def test_smoothing_and_sieving_leave_nothing_small(tmp_path):
+    pixels = landscape(80, 90, smooth=1.0)
+    raster = write_map(tmp_path / "c.tif", pixels)
+    vectorize(raster, tmp_path / "o.gpkg", min_area=1500, smooth=True)
+    frame = read(tmp_path / "o.gpkg")
+    assert frame.area_m2.min() >= 1500
+    back = burned(frame, raster, fill=255)
+    assert np.array_equal(back == 255, pixels == 255)
+
+
+def test_a_class_that_is_not_there_is_told(tmp_path):
+    raster = write_map(tmp_path / "c.tif", np.zeros((3, 3), np.uint8))
+    named(raster, ["building"])
+    with pytest.raises(InputError, match=r"'bulding'.*did you mean 'building'"):
+        vectorize(raster, tmp_path / "o.gpkg", square=["bulding"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"min_area": -1}, "min_area must be square meters, 0 or more, got -1"),
+        ({"simplify": float("nan")}, "simplify must be meters, 0 or more, got nan"),
+    ],
+)
+def test_numbers_out_of_range_are_told(tmp_path, options, said):
+    raster = write_map(tmp_path / "c.tif", np.zeros((3, 3), np.uint8))
+    with pytest.raises(InputError, match=said):
+        vectorize(raster, tmp_path / "o.gpkg", **options)
+
+
+def test_another_ending_is_told(tmp_path):
+    raster = write_map(tmp_path / "c.tif", np.zeros((3, 3), np.uint8))
+    with pytest.raises(InputError, match=r"o\.shp: .*\.gpkg, \.parquet, \.fgb"):
+        vectorize(raster, tmp_path / "o.shp")
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_file_is_replaced_only_on_request_and_kept_when_reading_fails(tmp_path, ending):
+    good = write_map(tmp_path / "good.tif", landscape(30, 30))
+    bad = write_map(tmp_path / "bad.tif", landscape(600, 600))
+    bad.write_bytes(bad.read_bytes()[:200_000])
+    out = tmp_path / f"o{ending}"
+    vectorize(good, out)
+    before = out.read_bytes()
+    with pytest.raises(OutputError, match="--overwrite"):
+        vectorize(good, out)
+    with pytest.raises((ReadError, SceneError), match=r"bad\.tif"):
+        vectorize(bad, out, overwrite=True)
+    assert out.read_bytes() == before
+    vectorize(good, out, overwrite=True)
+    assert out.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_folder_that_is_not_there_is_told(tmp_path, ending):
+    raster = write_map(tmp_path / "c.tif", np.zeros((3, 3), np.uint8))
+    with pytest.raises(OutputError, match="cannot be written"):
+        vectorize(raster, tmp_path / "nowhere" / f"o{ending}")
+
+
+def test_the_command_tells_what_it_wrote(tmp_path, capsys):
+    raster = write_map(tmp_path / "c.tif", landscape(40, 40))
+    out = tmp_path / "o.fgb"
+    words = ["vectorize", str(raster), "-o", str(out), "--min-area", "400", "--smooth"]
+    assert main([*words, "--simplify", "15", "--square", "class 2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["polygons"] == pyogrio.read_info(out)["features"]
+    assert main(words) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+    assert "o.fgb" in capsys.readouterr().out
+
+
+def test_vectorize_is_public() -> None:
+    assert geocamss.vectorize is vectorize
+    assert NORTH_UP.e < 0
