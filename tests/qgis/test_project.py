@@ -191,6 +191,17 @@ def test_a_project_holds_only_what_was_written(qgis, model, tmp_path):
     assert found["unavailable"] == []
 
 
+def test_the_uncertainty_waits_to_be_asked_for(qgis, model, tmp_path):
+    scene = write_scene(tmp_path / "s.tif", patches(), "EPSG:32632", UTM)
+    mapped(scene, tmp_path / "out", model, outputs=("classes", "uncertainty", "project"))
+    found = qgis("look_at_project.py", tmp_path / "out" / "map.qgz", tmp_path)
+    assert found["order"] == ["classes", "uncertainty", "scene"]
+    assert found["unavailable"] == []
+    layer = found["layers"][1]
+    assert (layer["shown"], layer["renderer"]) == (False, "singlebandpseudocolor")
+    assert "colorrampshader" in (tmp_path / "out" / "uncertainty.qml").read_text("utf-8")
+
+
 def test_one_map_gives_one_project(model, tmp_path):
     scene = write_scene(tmp_path / "s.tif", patches(), "EPSG:32632", UTM)
     for name in ("a", "b"):
