@@ -104,7 +104,11 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     params=[DEBUG],
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "auto_envvar_prefix": "GEOCAMSS",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
     epilog=examples(
         "geocamss predict scene.tif -o out",
         "geocamss info scene.tif",

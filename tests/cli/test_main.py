@@ -197,3 +197,26 @@ def test_every_command_file_is_in_the_list() -> None:
     helpers = {"__init__", "describe", "main", "options", "progress", "summary", "tables"}
     files = {file.stem for file in package.glob("*.py")}
     assert files - helpers == set(COMMANDS)
+
+
+def test_options_come_from_the_environment_and_the_command_line_first(monkeypatch, capsys):
+    monkeypatch.setenv("GEOCAMSS_PREDICT_GSD", "wide")
+    assert main(["predict", "scene.tif", "-o", "out"]) == 2
+    assert "'wide'" in capsys.readouterr().err
+    assert main(["predict", "none.tif", "-o", "out", "--gsd", "native"]) == 2
+    assert "none.tif" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete_commands(shell):
+    environment = {**os.environ, "_GEOCAMSS_COMPLETE": f"{shell}_source"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from geocamss.cli.main import main; main([])"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "geocamss" in done.stdout
