@@ -84,6 +84,10 @@ def map_scenes(
     batch_size: int | None = None,
     device: str | None = None,
     outputs: Collection[str] = tuple(PRODUCTS),
+    min_area: float = 0.0,
+    smooth: bool = False,
+    simplify: float = 0.0,
+    square: Collection[str | int] = (),
     overwrite: bool = False,
     mosaic: Mosaic | None = None,
     workers: int | None = None,
@@ -119,6 +123,10 @@ def map_scenes(
         batch_size: chips at once.
         device: where the network runs.
         outputs: which to write for each scene.
+        min_area: square meters below which regions become no polygons of their own.
+        smooth: smooth classes before they become polygons.
+        simplify: meters by which borders of polygons may move.
+        square: classes whose polygons get right angles.
         overwrite: replace outputs of other runs.
         mosaic: lay all maps onto one grid as well.
         workers: processes on this machine; by default as many as fit.
@@ -149,6 +157,10 @@ def map_scenes(
         device=device,
         memory=memory,
         outputs=outputs,
+        min_area=min_area,
+        smooth=smooth,
+        simplify=simplify,
+        square=square,
     )
     return map_sources(
         find_scenes(sources, stac=stac),

@@ -29,6 +29,9 @@ class Record:
     key: str
     """Hash of all that fixed the map."""
 
+    shaping: str
+    """What polygons are like, in words that change when it does."""
+
     outputs: tuple[str, ...]
     """Names of those that were written."""
 
@@ -123,14 +126,24 @@ class Ledger:
         if self._lock is not None:
             self._lock.close()
 
-    def finished(self, scene: str, key: str, outputs: Collection[str]) -> Record | None:
-        """The record of a scene whose map is there, whole, and the one that is asked for."""
+    def finished(
+        self, scene: str, key: str, outputs: Collection[str], shaping: str
+    ) -> Record | None:
+        """The record of a scene whose map is there, whole, and the one that is asked for.
+
+        Args:
+            scene: its name.
+            key: hash of all that fixes the map.
+            outputs: names of those that are asked for.
+            shaping: what polygons are to be like; of no matter where none are asked for.
+        """
         try:
             record = Record.of(json.loads(self._file(scene).read_text("utf-8")))
         except (OSError, ValueError, TypeError, KeyError):
             return None
         folder = self.path / scene
         same = record.key == key and set(outputs) <= set(record.outputs)
+        same = same and ("polygons" not in outputs or record.shaping == shaping)
         whole = all((folder / name).exists() for name in files_of(record.outputs))
         return record if same and whole and not (folder / WORK).exists() else None
 

@@ -47,6 +47,9 @@ class Opened:
     provenance: dict[str, Any]
     """What the key stands for."""
 
+    shaping: str
+    """What polygons are to be like, in words that change when it does."""
+
     layout: Layout
     """Its blocks."""
 

@@ -134,6 +134,10 @@ def _request(request: Request) -> dict[str, Any]:
         "batch_size": request.batch_size,
         "device": request.device,
         "outputs": list(request.outputs),
+        "min_area": request.min_area,
+        "smooth": request.smooth,
+        "simplify": request.simplify,
+        "square": list(request.square),
     }
 
 

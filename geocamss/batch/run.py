@@ -299,7 +299,8 @@ class BatchRun:
         tiles = opened.layout.block_tiles
         scene.order = replace(scene.order, request=request, block_tiles=tiles, key=opened.key)
         self._blocks += scene.blocks
-        record = self.ledger.finished(scene.order.id, opened.key, request.outputs)
+        asked = opened.key, request.outputs, opened.shaping
+        record = self.ledger.finished(scene.order.id, *asked)
         if record is not None:
             self._blocks_done += scene.blocks
             self._end(
@@ -364,6 +365,7 @@ class BatchRun:
             outputs = tuple(name for name in outputs if _there(folder.path, name))
         record = Record(
             key=opened.key,
+            shaping=opened.shaping,
             outputs=outputs,
             pixels=scene.pixels,
             blocks=scene.blocks,

@@ -132,6 +132,7 @@ def open_scene(plugin: str, order: Order) -> Outcome:
         return Opened(
             key=run.key,
             provenance=run.provenance,
+            shaping=repr(run.shaping),
             layout=run.layout,
             work=work_bytes(run.layout, run.planes, doubt=run.doubt),
             batch=run.batch,

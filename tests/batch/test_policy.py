@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from geocamss.errors import (
     SceneError,
 )
 from geocamss.output.areas import ClassArea
+from geocamss.products import files_of
 
 GB = 2**30
 
@@ -81,6 +83,7 @@ def ledger(tmp_path: Path):
 
 RECORD = Record(
     key="k",
+    shaping="exact",
     outputs=("classes",),
     pixels=4,
     blocks=1,
@@ -101,17 +104,26 @@ def publish(ledger: Ledger, *files: str) -> None:
 
 def test_a_finished_map_is_known_again(ledger):
     ledger.write("s", RECORD)
-    assert ledger.finished("s", "k", ["classes"]) is None
+    assert ledger.finished("s", "k", ["classes"], "exact") is None
     publish(ledger, "classes.tif", "classes.tif.aux.xml")
-    assert ledger.finished("s", "k", ["classes"]) == RECORD
-    assert ledger.finished("s", "another", ["classes"]) is None
-    assert ledger.finished("s", "k", ["classes", "item"]) is None
+    assert ledger.finished("s", "k", ["classes"], "exact") == RECORD
+    assert ledger.finished("s", "another", ["classes"], "exact") is None
+    assert ledger.finished("s", "k", ["classes", "item"], "exact") is None
+    assert ledger.finished("s", "k", ["classes"], "smooth") == RECORD
     (ledger.path / "s" / ".geocamss").mkdir()
-    assert ledger.finished("s", "k", ["classes"]) is None
+    assert ledger.finished("s", "k", ["classes"], "exact") is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", json.dumps({"key": 3}), "\x00"])
 def test_a_damaged_record_is_none(ledger, text):
     publish(ledger, "classes.tif", "classes.tif.aux.xml")
     (ledger.folder / "s.json").write_text(text)
-    assert ledger.finished("s", "k", ["classes"]) is None
+    assert ledger.finished("s", "k", ["classes"], "exact") is None
+
+
+def test_polygons_of_another_shape_are_another_map(ledger):
+    outputs = ("classes", "polygons")
+    ledger.write("s", replace(RECORD, outputs=outputs))
+    publish(ledger, *files_of(outputs))
+    assert ledger.finished("s", "k", outputs, "exact") is not None
+    assert ledger.finished("s", "k", outputs, "smooth") is None
