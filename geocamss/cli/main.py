@@ -33,7 +33,7 @@ COMMANDS = {
     "vectorize": "Turn a class raster into polygons.",
     "info": "Tell what a scene or a model is.",
     "models": "List the built-in models.",
-    "evaluate": "Score maps of a model against labels.",
+    "evaluate": "Map scenes, and score the maps against labels.",
     "train": "Train a model by a recipe, or on a scene and its labels.",
     "pretrain": "Pretrain an image encoder on rasters without labels.",
     "doctor": "Look at what is installed here, and say what to do about what is not.",

@@ -194,7 +194,7 @@ def test_exit_codes_reach_the_shell() -> None:
 
 def test_every_command_file_is_in_the_list() -> None:
     package = Path(main_module.__file__).parent
-    helpers = {"__init__", "describe", "main", "options", "progress", "summary", "tables"}
+    helpers = {"__init__", "describe", "main", "options", "progress", "scores", "summary", "tables"}
     files = {file.stem for file in package.glob("*.py")}
     assert files - helpers == set(COMMANDS)
 
