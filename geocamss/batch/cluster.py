@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dask
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
 from distributed.system import MEMORY_LIMIT
@@ -21,10 +22,17 @@ import geocamss
 from geocamss.batch.worker import see
 from geocamss.errors import InputError, RunError
 
-__all__ = ["Machine", "check_folder", "check_versions", "connect", "machine"]
+__all__ = ["Machine", "check_folder", "check_versions", "connect", "local_cluster", "machine"]
 
 WORKER_BYTES = 2 * 2**30
 """A worker needs about so much: torch, the model, a batch and a block."""
+
+QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "2s",
+}
+"""Settings of a cluster of our own: every core is for maps. Workers would look at themselves a
+hundred times a second."""
 
 CONNECT_SECONDS = 20.0
 """That a scheduler has to answer."""
@@ -114,11 +122,16 @@ def connect(
 
 
 @contextlib.contextmanager
-def _local(size: Machine) -> Iterator[Client]:
+def local_cluster(size: Machine, **options: Any) -> Iterator[LocalCluster]:
+    """A cluster of processes on this machine.
+
+    Args:
+        size: how many, and how large.
+        options: more of what ``LocalCluster`` takes.
+    """
     threads = str(size.threads)
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = dict.fromkeys(names, threads) | {"GDAL_NUM_THREADS": threads}
-    with warnings.catch_warnings():
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GDAL_NUM_THREADS")
+    with warnings.catch_warnings(), dask.config.set(QUIET):
         # A busy machine is slow to make a folder; nothing is wrong with where it lies.
         warnings.filterwarnings("ignore", "Creating scratch directories", UserWarning)
         cluster = LocalCluster(
@@ -127,10 +140,17 @@ def _local(size: Machine) -> Iterator[Client]:
             processes=True,
             memory_limit=size.memory,
             dashboard_address="127.0.0.1:0",  # whichever port is free
-            env=environment,
+            env=dict.fromkeys(names, threads),
             silence_logs="CRITICAL",
+            **options,
         )
-    with cluster, Client(cluster, set_as_default=False) as client:
+    with cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def _local(size: Machine) -> Iterator[Client]:
+    with local_cluster(size) as cluster, Client(cluster, set_as_default=False) as client:
         yield client
 
 

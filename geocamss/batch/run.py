@@ -14,6 +14,7 @@ batches, since the batch is part of what fixes a map.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import queue
@@ -184,7 +185,9 @@ class BatchRun:
             for future in self._flying:
                 future.cancel()
             self._flying.clear()
-            self.client.unregister_worker_plugin(self.plugin.name)
+            # A worker that has died since, or has just come, need not forget anything.
+            with contextlib.suppress(OSError, TimeoutError, KeyError):
+                self.client.unregister_worker_plugin(self.plugin.name)
 
     # What to give to the cluster.
 
@@ -266,6 +269,8 @@ class BatchRun:
             self._died(ticket, error)
         except (CancelledError, TimeoutError, OSError):
             self._lost(ticket)
+        except Exception as error:  # noqa: BLE001 (whatever it is: the task has said nothing)
+            self._failed(ticket, Failure("other", f"{type(error).__name__}: {error}"), "")
         else:
             self._heard(ticket, outcome)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,22 +23,11 @@ geocamss.run.block_tiles = lambda card: {SMALL_BLOCKS}
 
 
 @contextmanager
-def started(preload: str = PRELOAD, workers: int = 2, **options) -> Iterator[LocalCluster]:
-    """A cluster of processes on this machine."""
-    from distributed import LocalCluster
+def started(preload: str = PRELOAD) -> Iterator[LocalCluster]:
+    """Two workers on this machine, each a process."""
+    from geocamss.batch.cluster import Machine, local_cluster
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Creating scratch directories", UserWarning)
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            env={"OMP_NUM_THREADS": "1"},
-            preload=[preload],
-            silence_logs="CRITICAL",
-            **options,
-        )
-    with cluster:
+    with local_cluster(Machine(2, 1, 4 * 2**30), preload=[preload]) as cluster:
         yield cluster
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,6 +179,8 @@ def test_predict_goes_on_where_map_stopped(tmp_path, site):
     scene = site.first
     with pytest.raises(KeyboardInterrupt):
         site.map([scene], tmp_path / "out", progress=stop_after(3))
+    while site.cluster.scheduler.tasks:  # what was under way still comes to its end
+        time.sleep(0.1)
     folder = tmp_path / "out" / scene.stem
     blocks = sorted((folder / ".geocamss" / "blocks").glob("*.npz"))
     assert len(blocks) >= 3
@@ -302,3 +305,29 @@ def test_no_scene_at_all_is_refused(tmp_path, sources, model):
     with pytest.raises(InputError):
         geocamss.map_scenes(sources, tmp_path / "out", model=model)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_adds_up_all_scenes(scenes, model, capsys, tmp_path):
+    (tmp_path / "text.tif").write_text("no raster")
+    command = ["map", str(scenes), str(tmp_path / "text.tif"), "--plan", "--json"]
+    assert main([*command, "--model", str(model)]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["scenes"], plan["blocks"], plan["pixels"]) == (3, 3, 3 * 150 * 130)
+    assert plan["refused"][0][0] == "text"
+    assert plan["seconds"] > 0
+    assert plan["read"] >= 3 * plan["pixels"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--bbox", "1,2,3"], "west,south,east,north"),
+        (["--bbox", "1,2,3,4"], "--stac"),
+        (["--mosaic-gsd", "10"], "--mosaic"),
+        (["--mosaic", "EPSG:nonsense"], "nonsense"),
+        ([], "--out"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(scenes, capsys, options, message):
+    assert main(["map", str(scenes), *options]) == 2
+    assert message in capsys.readouterr().err
