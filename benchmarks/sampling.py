@@ -144,6 +144,13 @@ def train_heads(
     return averages[0].eval(), averages[1].eval()
 
 
+def cropped(item: LabeledImage, size: int | None) -> LabeledImage:
+    """The upper left of an image, or all of it."""
+    part = slice(size), slice(size)
+    image = item.image[:, *part]
+    return LabeledImage(item.name, image, item.labels[part], item.valid[part])
+
+
 @torch.no_grad()
 def _conditions(
     network: CamssNetwork, batches: Batches, step: int, generator: Generator
@@ -199,6 +206,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
     parser.add_argument("--minutes", type=float, default=5.0, help="training time of the heads")
     parser.add_argument("--images", type=int, help="held-out images to map; all by default")
+    parser.add_argument("--crop", type=int, help="map only so many pixels of each, squared")
+    parser.add_argument(
+        "--steps", type=int, nargs="+", default=STEPS, help="the last is the paper's"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     options = parser.parse_args()
@@ -208,7 +219,7 @@ def main() -> None:
     recipe = load_recipe(options.recipe)
     pairs = tuple(source for source in recipe.sources if source.kind == "pairs")
     data = load_data(recipe.model_copy(update={"sources": pairs}), options.data)
-    images = data.validation[: options.images]
+    images = [cropped(item, options.crop) for item in data.validation[: options.images]]
     batches = Batches(data.pools, card, recipe.training, 0, 1_000_000)
     ddpm, student = train_heads(network, config, batches, options.minutes, options.seed)
 
@@ -226,23 +237,24 @@ def main() -> None:
         print(rows[-1].text, flush=True)
         return rows[-1]
 
-    euler = [add(("flow", "euler"), variant(network.head), Sampling(steps)) for steps in STEPS]
+    path = options.steps
+    euler = [add(("flow", "euler"), variant(network.head), Sampling(steps)) for steps in path]
     default = euler[0]
-    for sampler, steps in (("heun", 4), ("ddim", 25), ("dpm++", 8), ("dpm++", 25)):
+    for sampler, steps in (("heun", path[-1] // 2), ("ddim", path[-1]), ("dpm++", path[-1])):
         add(("flow", sampler), variant(network.head), Sampling(steps, sampler=sampler))
-    for steps in STEPS:
+    for steps in path:
         add(("diffusion", "dpm++"), variant(ddpm), Sampling(steps, sampler="dpm++"))
     one = add(
         ("one-step", "one-step"),
         variant(network.head, one_step=True),
         Sampling(1, sampler="one-step"),
     )
-    paper = Sampling(100, sampler="ddpm")
+    paper = Sampling(path[-1], sampler="ddpm")
     same = add(("flow", "ddpm, unsliced"), variant(network.head, unsliced=True), paper)
     theirs = add(("diffusion", "ddpm, unsliced"), variant(ddpm, unsliced=True), paper)
     for name, yardstick in (("the same weights", same), ("the paper's head", theirs)):
         print(
-            f"Against 100 ancestral steps of {name}: the default costs 1/"
+            f"Against {path[-1]} ancestral steps of {name}: the default costs 1/"
             f"{yardstick.cpu_seconds / default.cpu_seconds:.1f} and scores "
             f"{100 * (default.miou - yardstick.miou):+.2f} points, the one-step head "
             f"{100 * (one.miou - yardstick.miou):+.2f} points of mIoU"

@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
     parser.add_argument("--minutes", type=float, default=4.0, help="training time of each")
     parser.add_argument("--seeds", type=int, default=1, help="how many of each")
+    parser.add_argument("--images", type=int, help="masks to send there and back; all by default")
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     options = parser.parse_args()
 
@@ -161,7 +162,7 @@ def main() -> None:
         sizes = [[length // 16 * 16 for length in item.labels.shape] for item in images]
         return [i.labels[:h, :w] for i, (h, w) in zip(images, sizes, strict=True)]
 
-    training, held_out = masks(recipe.sources), masks(recipe.validation)
+    training, held_out = masks(recipe.sources), masks(recipe.validation)[: options.images]
     print(
         f"{len(training)} masks to train on, {len(held_out)} held out; {options.minutes:g} min each"
     )

@@ -127,6 +127,8 @@ class CamssObjective:
             guess = network.head.clean(noise, Level(0, 1), condition)  # (B, h, w, L)
             losses["mean"] = self._training.flow * flow_loss(guess, tokens, weight)
             guess = torch.where(known[..., None], tokens, guess)
+            # What is decoded is a code, where there are codes; the gradient goes straight through.
+            guess = guess + (network.mask_encoder.snap(guess) - guess).detach()
             given = torch.cat([given, guess.permute(0, 3, 1, 2)])
         logits = self._decoded(network, given, guide, drop, generator)
         kind = self._training.kl if isinstance(network.mask_encoder, MaskEncoder) else _COMMITMENT

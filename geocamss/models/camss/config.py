@@ -12,7 +12,7 @@ from geocamss.models.camss.sizes import SIZES
 
 __all__ = ["STRIDE", "CamssConfig"]
 
-STRIDE = 8
+STRIDE: Literal[8] = 8
 """Pixels a token, in both directions, unless a configuration says otherwise."""
 
 Width = Annotated[int, Field(ge=1, le=2048)]

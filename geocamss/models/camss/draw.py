@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -53,6 +54,11 @@ class Draw:
         random = self.sampler in ("ddpm", "one-step")
         return self.steps == 1 and network.head.predicts_mean and not random
 
+    def on_cosine(self, network: CamssNetwork) -> bool:
+        """Whether the way runs along the cosine schedule, and not straight."""
+        learned_there = not network.head.predicts_mean and self.sampler in ("ddim", "dpm++")
+        return self.sampler == "ddpm" or learned_there
+
     def check(self, network: CamssNetwork, where: str) -> None:
         """See that a network can draw so.
 
@@ -64,7 +70,7 @@ class Draw:
                 f"{where}: has no one-step head, which the sampler 'one-step' wants; take another "
                 "sampler, or train with one_step: true"
             )
-        if self.steps > LAST_SAFE + 1:
+        if self.on_cosine(network) and self.steps > LAST_SAFE + 1:
             raise ModelError(f"{where}: draws in at most {LAST_SAFE + 1} steps, got {self.steps}")
 
 
@@ -74,10 +80,7 @@ def levels(how: Draw, network: CamssNetwork) -> list[Level]:
     On the cosine schedule all start a little before its end. The paper does not; but there the
     data are divided by almost nothing, and the least error of the head grows a thousandfold.
     """
-    needs_cosine = how.sampler == "ddpm"
-    if not needs_cosine and (network.head.predicts_mean or how.sampler in ("euler", "heun")):
-        return straight(how.steps)
-    return cosine(how.steps, LAST_SAFE)
+    return cosine(how.steps, LAST_SAFE) if how.on_cosine(network) else straight(how.steps)
 
 
 def draw(
@@ -118,8 +121,13 @@ def draw(
         # What lies under nodata is drawn, to have something to decode, but told to no one.
         told = {"seen": visible, "latents": latents, "known": (turns < first) & seen}
         given = [x[now] for x in _conditions(network, features, how, told)]  # (N, width)
-        latents[now] = _sample(network, how, given, lambda step, now=now: noise(step)[now])
+        latents[now] = _sample(network, how, given, partial(_of, noise, now))
     return latents
+
+
+def _of(noise: Noise, chosen: Tensor, step: int) -> Tensor:
+    """Noise of the chosen tokens, (N, latent)."""
+    return noise(step)[chosen]
 
 
 def _conditions(

@@ -163,8 +163,8 @@ class FlowHead(Head):
         return self.clean(noisy, level, condition), None
 
     def loss(self, data: Tensor, condition: Tensor, weight: Tensor, generator: Generator) -> Tensor:
-        """Flow matching at one time a chip; see ``Head``."""
-        time = logit_normal(torch.randn(len(data), generator=generator)).to(data.device)
-        at = time[:, None, None, None]
+        """Flow matching; see ``Head``. Each token has its own time: the more, the smoother."""
+        time = logit_normal(torch.randn(data.shape[:-1], generator=generator)).to(data.device)
+        at = time[..., None]  # (B, h, w, 1)
         noisy = data * at + standard_normal(data, generator) * (1 - at)
         return flow_loss(self(noisy, time, condition), data, weight)

@@ -57,25 +57,17 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def _follow(self, latents: Tensor, nearest: Tensor) -> None:
-        hits = functional.one_hot(nearest, len(self.codes)).float()  # (N, size)
-        self.counts.lerp_(hits.sum(0), 1 - _DECAY)
-        self.sums.lerp_(hits.T @ latents, 1 - _DECAY)
+        # Sums without matrix products, which autocast would do in half precision.
+        hits = torch.bincount(nearest, minlength=len(self.codes)).float()
+        sums = torch.zeros_like(self.sums).index_add_(0, nearest, latents.float())
+        self.counts.lerp_(hits, 1 - _DECAY)
+        self.sums.lerp_(sums, 1 - _DECAY)
         self.codes.copy_(self.sums / self.counts.clamp(min=1e-5)[:, None])
         dead = torch.nonzero(self.counts < _DEAD)[:, 0][: len(latents)]
         if len(dead):
-            worst = _spread(latents, latents - self.codes[nearest], len(dead))
-            self.codes[dead], self.sums[dead], self.counts[dead] = worst, worst, 1.0
-
-
-def _spread(latents: Tensor, errors: Tensor, count: int) -> Tensor:
-    """Of each part of the latents, the one that its code stands for worst, (count, latent).
-
-    Nothing random, so that a resumed run goes on as it would have.
-    """
-    rows = len(latents) // count
-    parts = latents[: rows * count].view(count, rows, -1)
-    worst = errors[: rows * count].view(parts.shape).square().sum(2).argmax(1)
-    return parts[torch.arange(count, device=latents.device), worst]
+            # To latents evenly spread over the batch; nothing random, so that runs resume.
+            found = latents[:: len(latents) // len(dead)][: len(dead)].float()
+            self.codes[dead], self.sums[dead], self.counts[dead] = found, found, 1.0
 
 
 class QuantizedMaskEncoder(nn.Module):

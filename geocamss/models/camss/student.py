@@ -87,7 +87,7 @@ def mean_flow_target(
         warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)
         found, change = torch.func.jvp(
             lambda place, time: average(place, time, r), (x, t), (velocity, torch.ones_like(t))
-        )
+        )[:2]
     return found, velocity + (r - t)[..., None] * change.detach()
 
 
@@ -108,7 +108,8 @@ def mean_flow_loss(
     x = data * t[..., None] + noise * (1 - t)[..., None]
 
     def average(place: Tensor, time: Tensor, until: Tensor) -> Tensor:
-        return student(place, time, until, condition)
+        found: Tensor = student(place, time, until, condition)
+        return found
 
     # Forward derivatives of half-precision products say little of small steps in time.
     with torch.autocast(data.device.type, enabled=False):

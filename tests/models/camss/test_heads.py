@@ -10,8 +10,8 @@ from torch import Generator
 from torch.distributions import Normal, kl_divergence
 
 from geocamss.models.camss.ddpm import DdpmHead, hybrid_loss
-from geocamss.models.camss.head import FlowHead, Head, flow_loss
-from geocamss.models.camss.sampler import ddim, ddpm, dpm_solver, mean_flow
+from geocamss.models.camss.head import FlowHead, Head
+from geocamss.models.camss.sampler import ddim, ddpm, dpm_solver, euler, heun, mean_flow
 from geocamss.models.camss.schedule import (
     LAST_SAFE,
     Level,
@@ -171,41 +171,66 @@ def test_the_average_velocity_of_a_known_flow_fulfills_the_identity():
     assert not torch.allclose(found, wrong, atol=0.1)
 
 
-def learned(loss, parameters) -> None:
-    """Train for a moment on data of one normal distribution."""
-    generator, steps = Generator().manual_seed(0), 800
-    optimizer = torch.optim.Adam(parameters)
-    condition, weight = torch.zeros(128, 1, 2, 2), torch.ones(128, 1, 2)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = 4e-3 * (1 - step / steps)
-        data = MEAN + SPREAD * torch.randn(128, 1, 2, 1, generator=generator)
-        optimizer.zero_grad()
-        loss(data, condition, weight, generator).backward()
-        optimizer.step()
+class KnownFlow(FlowHead):
+    """Says what the best head would, of data of one normal distribution, and something added."""
+
+    off = 0.0
+
+    def forward(self, noisy, t, condition):
+        del condition
+        t = t.reshape(t.shape + (1,) * (noisy.ndim - t.ndim))
+        return best(noisy, t, 1 - t) + self.off
 
 
-def check_samples(found: torch.Tensor) -> None:
-    assert abs(found.mean() - MEAN) < 0.15
-    assert abs(found.std() / SPREAD - 1) < 0.5
+class KnownDdpm(DdpmHead):
+    """The same, as noise."""
+
+    off = 0.0
+
+    def forward(self, noisy, timestep, condition):
+        del condition
+        signal = torch.tensor(cosine_signal())[timestep.round().long()]
+        signal = signal.reshape(signal.shape + (1,) * (noisy.ndim - signal.ndim))
+        data = best(noisy, signal.sqrt(), (1 - signal).sqrt())
+        noise = (noisy - signal.sqrt() * data) / (1 - signal).sqrt()
+        return noise + self.off, torch.full_like(noisy, 0.3)
 
 
-@pytest.mark.parametrize("kind", HEADS)
-def test_a_head_learns_a_distribution_and_every_sampler_draws_from_it(kind):
-    torch.manual_seed(0)
-    module = kind(1, 2, 32, 2)
+def best(noisy, alpha, sigma):
+    """The expected data."""
+    doubt = alpha**2 * SPREAD**2 + sigma**2
+    return MEAN + alpha * SPREAD**2 / doubt * (noisy - alpha * MEAN)
 
-    def loss(data, condition, weight, generator):
-        found = module.loss(data, condition, weight, generator)
-        if not module.predicts_mean:
-            return found
-        # As in training: where there is noise alone, the head learns the mean.
-        guess = module.clean(torch.zeros_like(data), Level(0, 1), condition)
-        return found + flow_loss(guess, data, weight)
 
-    learned(loss, module.parameters())
-    generator = Generator().manual_seed(1)
-    noise, condition = torch.randn(4000, 1, generator=generator), torch.zeros(4000, 2)
+@pytest.mark.parametrize("kind", [KnownFlow, KnownDdpm])
+def test_no_head_has_a_smaller_loss_than_the_one_that_knows(kind):
+    def loss(off: float) -> float:
+        module, generator = kind(1, 2, 8, 1), Generator().manual_seed(0)
+        module.off = off
+        data = MEAN + SPREAD * torch.randn(5000, 1, 2, 1, generator=generator)
+        condition, weight = torch.zeros(5000, 1, 2, 2), torch.ones(5000, 1, 2)
+        return module.loss(data, condition, weight, generator).item()
+
+    known = loss(0.0)
+    for off in (-0.1, 0.1):
+        assert loss(off) == pytest.approx(known + off**2, abs=0.004)
+
+
+def test_the_flow_loss_that_is_left_is_what_cannot_be_known():
+    generator = Generator().manual_seed(0)
+    data = MEAN + SPREAD * torch.randn(20_000, 1, 2, 1, generator=generator)
+    left = KnownFlow(1, 2, 8, 1).loss(
+        data, torch.zeros(20_000, 1, 2, 2), torch.ones(20_000, 1, 2), generator
+    )
+    t = torch.sigmoid(torch.randn(200_000, generator=generator))
+    doubt = SPREAD**2 * (1 - t) ** 2 / (t**2 * SPREAD**2 + (1 - t) ** 2)
+    assert left.item() == pytest.approx(doubt.mean().item(), rel=0.03)
+
+
+@pytest.mark.parametrize("kind", [KnownFlow, KnownDdpm])
+def test_every_sampler_draws_from_any_head_that_knows(kind):
+    module, generator = kind(1, 2, 8, 1), Generator().manual_seed(1)
+    noise, condition = torch.randn(20_000, 1, generator=generator), torch.zeros(20_000, 2)
 
     def denoise(x, level):
         return module.clean(x, level, condition)
@@ -213,31 +238,40 @@ def test_a_head_learns_a_distribution_and_every_sampler_draws_from_it(kind):
     def posterior(x, level):
         return module.posterior(x, level, condition)
 
-    path = straight(25) if kind is FlowHead else cosine(25, LAST_SAFE)
-    with torch.no_grad():
-        check_samples(ddim(denoise, noise, path))
-        check_samples(dpm_solver(denoise, noise, path))
-        fresh = lambda _: torch.randn(noise.shape, generator=generator)  # noqa: E731
-        check_samples(ddpm(posterior, noise, cosine(100, LAST_SAFE), fresh))
+    def fresh(_):
+        return torch.randn(noise.shape, generator=generator)
+
+    for found in (
+        euler(denoise, noise, straight(100)),
+        heun(denoise, noise, straight(50)),
+        ddim(denoise, noise, cosine(100, LAST_SAFE)),
+        dpm_solver(denoise, noise, cosine(50, LAST_SAFE)),
+        ddpm(posterior, noise, cosine(100, LAST_SAFE), fresh),
+    ):
+        assert abs(found.mean() - MEAN) < 0.05
+        assert abs(found.std() / SPREAD - 1) < 0.15
 
 
 def test_a_student_learns_to_draw_in_one_step():
     torch.manual_seed(0)
-    student = StudentHead(1, 2, 32, 2)
-    learned(
-        lambda data, condition, weight, generator: mean_flow_loss(
-            student, data, condition, weight, generator
-        ),
-        student.parameters(),
-    )
-    noise = torch.randn(4000, 1, generator=Generator().manual_seed(1))
+    student, generator, steps = StudentHead(1, 2, 32, 2), Generator().manual_seed(0), 800
+    optimizer = torch.optim.Adam(student.parameters())
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 4e-3 * (1 - step / steps)
+        data = MEAN + SPREAD * torch.randn(256, 1, generator=generator)
+        optimizer.zero_grad()
+        loss = mean_flow_loss(student, data, torch.zeros(256, 2), torch.ones(256), generator)
+        loss.backward()
+        optimizer.step()
+    noise = torch.randn(4000, 1, generator=generator)
 
     def average(x, t, r):
         return student(x, torch.tensor(t), torch.tensor(r), torch.zeros(4000, 2))
 
     with torch.no_grad():
         found = mean_flow(average, noise, 1)
-    check_samples(found)
+    assert abs(found.mean() - MEAN) < 0.25
+    assert abs(found.std() / SPREAD - 1) < 0.5
     # Not the distribution alone: the flow keeps the order of the noise.
     exact = carried(noise, Level(0, 1), Level(1, 0))
-    assert torch.corrcoef(torch.stack([found[:, 0], exact[:, 0]]))[0, 1] > 0.97
+    assert torch.corrcoef(torch.stack([found[:, 0], exact[:, 0]]))[0, 1] > 0.9

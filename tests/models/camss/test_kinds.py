@@ -106,6 +106,11 @@ def test_more_steps_than_the_schedule_has_are_refused(made):
         made["ddpm"](*batch(1), Sampling(sampler="ddim", steps=982))
 
 
+def test_straight_paths_have_as_many_steps_as_are_wanted(made):
+    found = made["default"](*batch(1, 16), Sampling(steps=1000))
+    assert torch.isfinite(found).all()
+
+
 def test_predicted_noise_keeps_all_its_digits():
     made = segmenter("ddpm", torch.bfloat16)
     fast = made._fast

@@ -52,6 +52,14 @@ def test_codes_move_to_what_they_stand_for_and_none_stays_unused():
     assert codebook.counts.min() > 0.02
 
 
+def test_the_codebook_keeps_its_precision_under_autocast():
+    first, second = book().train(), book().train()
+    first(latents())
+    with torch.autocast("cpu", torch.bfloat16):
+        second(latents())
+    assert torch.equal(first.codes, second.codes)
+
+
 def test_training_is_a_function_of_the_latents():
     first, second = book().train(), book().train()
     for codebook in (first, second):
