@@ -7,6 +7,7 @@ import sqlite3
 import warnings
 from contextlib import closing
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import geopandas
 import numpy as np
@@ -60,7 +61,7 @@ def named(path: Path, categories=(), rows=()) -> None:
         for k, (name, kind, usage) in enumerate(columns)
     )
     cells = "".join(
-        f'<Row index="{k}">' + "".join(f"<F>{cell}</F>" for cell in row) + "</Row>"
+        f'<Row index="{k}">' + "".join(f"<F>{escape(str(cell))}</F>" for cell in row) + "</Row>"
         for k, row in enumerate(rows)
     )
     table = f"<GDALRasterAttributeTable>{fields}{cells}</GDALRasterAttributeTable>" if rows else ""

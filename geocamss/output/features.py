@@ -135,6 +135,7 @@ class Shaper:
             exact = _polygons(regions.rows, regions.columns, regions.rings, regions.polygons)
             done, right_angled = self._squared(exact[chosen])
             chosen = chosen[right_angled]
+        if len(chosen):
             shapes[chosen] = done[right_angled]
             perimeters[chosen] = self._perimeters(*_taken_apart(shapes[chosen]))
         if self._shaping.simplify > 0 or len(chosen):

@@ -156,7 +156,8 @@ def _write_parquet(batches: Iterator[Features], part: Path, target: Path, look: 
     schema = _schema(covered=True)
     bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
     with _told(target):
-        writer = parquet.ParquetWriter(part, schema, compression="zstd")
+        # Without Arrow's own copy of the schema, readers find what is said of the file in it.
+        writer = parquet.ParquetWriter(part, schema, compression="zstd", store_schema=False)
     try:
         for batch in batches:
             if len(batch):
