@@ -254,7 +254,7 @@ def read_recipe(path: Path, kind: type[Kind]) -> Kind:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date may be none
         raise RecipeError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of fields, got {type(content).__name__}")
