@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from distributed import Client, as_completed
+from distributed import Client, Future
 
 from geocamss.errors import RunError
 
@@ -39,19 +40,26 @@ def each(
     if not items:
         return
     waiting = iter(items)
-    threads = client.scheduler_info(n_workers=1)["total_threads"]
+    window = TASKS_A_THREAD * int(client.scheduler_info(n_workers=1)["total_threads"])
+    ended: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
+    flying: set[Future[R]] = set()
 
-    def submit(item: T) -> object:
-        # It is pure, but another job's result of that name is not this one's.
-        return client.submit(call, item, key=f"{name(item)}-{client.id[-6:]}", retries=TRIES - 1)
+    def submit(item: T) -> None:
+        # Another job's result of that name is not this one's.
+        key = f"{name(item)}-{client.id[-6:]}"
+        future = client.submit(call, item, key=key, retries=TRIES - 1)
+        flying.add(future)
+        future.add_done_callback(ended.put)
 
-    flying = as_completed(
-        [submit(item) for item in islice(waiting, max(4, TASKS_A_THREAD * threads))]
-    )
-    for future in flying:
+    for item in islice(waiting, max(4, window)):
+        submit(item)
+    while flying:
+        future = ended.get()
+        flying.discard(future)
         try:
-            yield future.result()
+            result = future.result()
         except Exception as error:
             raise RunError(f"{future.key}: {error}") from error
         for item in islice(waiting, 1):
-            flying.add(submit(item))
+            submit(item)
+        yield result
