@@ -215,7 +215,8 @@ def test_a_canceled_run_can_be_taken_up(qgis, program, small_model, tmp_path):
     parameters = {
         "SCENE": str(scene),
         "MODEL_FILE": str(small_model),
-        "SAMPLES": 16,
+        "STEPS": 2,
+        "SAMPLES": 4,
         "OUTPUTS": ["classes"],
         "FOLDER": str(tmp_path / "out"),
     }
