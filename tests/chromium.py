@@ -53,7 +53,7 @@ class Browser:
         self.wait(lambda: self.painted() > 0)
 
     def wait(self, until: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.driver, PATIENCE, 0.05).until(lambda _: until())
+        return WebDriverWait(self.driver, PATIENCE, 0.25).until(lambda _: until())
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)

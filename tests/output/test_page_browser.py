@@ -13,6 +13,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 
 from geocamss.classes import NODATA, ClassScheme
+from geocamss.output.raster import quiet_gdal
 
 from .maps import NORTH_UP, SCHEME, UTM, landscape
 from .test_page import NASTY, written
@@ -100,6 +101,7 @@ def opaque(colors):
 def test_a_click_tells_what_rasterio_says(browser, tmp_path, crs, transform):
     open_page(browser, tmp_path, crs=crs, transform=transform)
     with (
+        quiet_gdal(),
         rasterio.open(tmp_path / "classes.tif") as classes,
         rasterio.open(tmp_path / "confidence.tif") as confidence,
     ):

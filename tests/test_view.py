@@ -1,0 +1,185 @@
+"""The viewer: tiles that are the map's own pixels, and a server that gives nothing else."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from geocamss.classes import NODATA
+from geocamss.errors import GeocamssWarning, InputError
+from geocamss.output.colors import color_table
+from geocamss.viewer.server import MapServer
+from geocamss.viewer.tiles import SIDE, Tiles
+from geocamss.viewer.viewed import ViewedMap
+
+from .output.maps import NORTH_UP, SCHEME, UTM, landscape, write_map
+
+PIXELS = landscape(700, 1100, seed=1, smooth=6.0)
+
+
+def make_folder(folder: Path, pixels=PIXELS, crs=UTM, scene=True) -> Path:
+    """Outputs, and the scene beside them, in places with blanks and umlauts."""
+    out = folder / "Ergebnis für Zürich"
+    out.mkdir()
+    percent = (np.arange(pixels.size).reshape(pixels.shape) % 101).astype(np.uint8)
+    percent[pixels == NODATA] = NODATA
+    write_map(out / "classes.tif", pixels, crs, NORTH_UP)
+    write_map(out / "confidence.tif", percent, crs, NORTH_UP)
+    with rasterio.open(out / "classes.tif", "r+") as file:
+        file.write_colormap(1, color_table(SCHEME))
+        file.update_tags(**{f"CLASS_{c.value}": c.name for c in SCHEME})
+        if scene:
+            file.update_tags(GEOCAMSS_SCENE="scene.tif", GEOCAMSS_BANDS="{'red': 1}")
+    if scene:
+        write_map(folder / "scene.tif", pixels.astype(np.uint16) * 100 + 7, crs, NORTH_UP, None)
+    return out
+
+
+@contextmanager
+def serving(out: Path):
+    with Tiles(ViewedMap.open(out)) as tiles, MapServer(tiles) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def ask(server, path, host=None):
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+    try:
+        connection.putrequest("GET", path, skip_host=True)
+        connection.putheader("Host", host or server.hosts[0])
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_tiles_of_full_resolution_are_the_map(tmp_path):
+    with serving(make_folder(tmp_path)) as server:
+        for layer in ("classes", "confidence"):
+            with rasterio.open(
+                server.tiles.viewed.source.classes.with_name(f"{layer}.tif")
+            ) as file:
+                whole = file.read(1)
+            found = np.zeros_like(whole)
+            for row in range(-(-whole.shape[0] // SIDE)):
+                for column in range(-(-whole.shape[1] // SIDE)):
+                    status, tile = ask(server, f"/tiles/{layer}/1/{column}/{row}.png")
+                    assert status == 200
+                    values = np.asarray(Image.open(BytesIO(tile)))
+                    top, left = row * SIDE, column * SIDE
+                    found[top : top + SIDE, left : left + SIDE] = values
+            assert np.array_equal(found, whole)
+
+
+def test_a_pixel_is_what_rasterio_reads(tmp_path):
+    out = make_folder(tmp_path)
+    with rasterio.open(out / "confidence.tif") as file:
+        percent = file.read(1)
+    with serving(out) as server:
+        for column, row in ((0, 0), (1099, 699), (500, 300)):
+            status, text = ask(server, f"/pixel?column={column}&row={row}")
+            assert status == 200
+            told = json.loads(text)
+            assert told["class"] == PIXELS[row, column]
+            assert told["confidence"] == percent[row, column]
+
+
+def test_the_scene_lies_on_the_map(tmp_path):
+    with serving(make_folder(tmp_path)) as server:
+        status, tile = ask(server, "/tiles/scene/1/0/0.png")
+        assert status == 200
+        gray = np.asarray(Image.open(BytesIO(tile)).convert("L"))
+        part = PIXELS[:SIDE, :SIDE]
+        shades = [np.unique(gray[part == value]) for value in range(5)]
+        assert [len(found) for found in shades] == [1] * 5
+        assert (np.diff(np.concatenate(shades).astype(int)) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/classes.tif", "/tiles/classes/1/9/9.png",
+     "/tiles/classes/3/0/0.png", "/tiles/../1/0/0.png", "/pixel?column=99999&row=0", "//", "/x"],
+)  # fmt: skip
+def test_there_is_nothing_else_to_be_had(tmp_path, path):
+    with serving(make_folder(tmp_path, PIXELS[:40, :40])) as server:
+        assert ask(server, path)[0] == 404
+
+
+def test_other_names_and_odd_questions_are_refused(tmp_path):
+    with serving(make_folder(tmp_path, PIXELS[:40, :40])) as server:
+        assert ask(server, "/", host="evil.example")[0] == 403
+        assert ask(server, "/pixel?column=a&row=-1")[0] == 400
+        assert ask(server, "/")[0] == 200
+        assert server.server_address[0] == "127.0.0.1"
+
+
+def test_a_port_in_use_is_told(tmp_path):
+    with serving(make_folder(tmp_path, PIXELS[:40, :40])) as server:  # noqa: SIM117
+        with pytest.raises(
+            InputError, match=f"port {server.server_port} is in use; choose another"
+        ):
+            MapServer(server.tiles, server.server_port)
+
+
+def test_a_folder_without_a_map_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"holds no classes.tif; give the folder"):
+        ViewedMap.open(tmp_path)
+
+
+def test_a_scene_that_has_moved_is_told_and_the_map_shown(tmp_path):
+    out = make_folder(tmp_path, PIXELS[:40, :40])
+    (tmp_path / "scene.tif").rename(tmp_path / "elsewhere.tif")
+    with pytest.warns(GeocamssWarning, match="say where it is with --scene"):
+        assert ViewedMap.open(out).layers == ("classes", "confidence")
+    assert ViewedMap.open(out, tmp_path / "elsewhere.tif").layers[0] == "scene"
+
+
+@pytest.mark.parametrize("shape", [(1, 1500), (1500, 1), (1, 1)])
+def test_thin_maps_without_crs_have_tiles(tmp_path, shape):
+    pixels = np.random.default_rng(0).integers(0, 5, shape, dtype=np.uint8)
+    out = make_folder(tmp_path, pixels, crs=None, scene=False)
+    with serving(out) as server:
+        status, tile = ask(server, "/tiles/classes/1/0/0.png")
+        assert status == 200
+        assert np.array_equal(np.asarray(Image.open(BytesIO(tile))), pixels[:SIDE, :SIDE])
+
+
+def test_interrupting_the_command_ends_it_well(tmp_path):
+    out = make_folder(tmp_path, PIXELS[:40, :40])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "geocamss.cli.main", "view", str(out)]
+    with subprocess.Popen(
+        [*command, "--port", str(port), "--no-browser"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    ) as process:
+        assert f"http://127.0.0.1:{port}/" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode in (0, 130)
+        assert errors == ""
