@@ -75,7 +75,8 @@ def predict(
     """Map a scene.
 
     Args:
-        scene: anything that GDAL opens: a path, a URL, a VRT.
+        scene: anything that GDAL opens: a path, a URL, a VRT; or a scene of several files, as
+            ``Scene.open`` takes them.
         out: the folder for the outputs.
         model: the name of a built-in model, a model file, or a segmenter.
         bands: which band of the scene, from 1, is which, as in ``{"red": 3}``; others are found by

@@ -76,6 +76,7 @@ def print_scene(facts: Mapping[str, Any]) -> None:
         "acquired": facts["datetime"],
         "alpha": f"band {facts['alpha']}" if facts["alpha"] else None,
         "overviews": ", ".join(f"1:{factor}" for factor in facts["overviews"]),
+        "notes": "; ".join(facts["notes"]),
     }
     table = plain_table("", "", header=False)
     for name, value in rows.items():

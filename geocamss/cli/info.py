@@ -87,6 +87,7 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "gsd": scene.gsd,
         "datetime": scene.datetime.isoformat() if scene.datetime else None,
         "alpha": scene.alpha,
+        "notes": list(scene.notes),
         "overviews": list(scene.overviews),
         "bands": [
             {

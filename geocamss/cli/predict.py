@@ -59,7 +59,8 @@ def predict(
 ) -> None:
     """Map a scene: classes, confidence, polygons and their styles.
 
-    SCENE is anything that GDAL opens: a file, a URL, a VRT. Into OUT go classes.tif,
+    SCENE is anything that GDAL opens: a file, a URL, a VRT; or a Sentinel-2 or Landsat product, a
+    STAC item, or a pattern such as scene_{band}.tif. Into OUT go classes.tif,
     confidence.tif, polygons.gpkg, map.qgz to open in QGIS, styles, item.json, preview.png and
     preview.html, a page to look at. An existing map is refused unless --overwrite is given.
     """
