@@ -36,9 +36,6 @@ BATCH_VERTICES = 2_000_000
 _RING_VERTICES = 500_000
 """Vertices whose borders are simplified at once."""
 
-_NEAR = 1 / 8
-"""Of the distance between known spacings, in which these do not change to speak of."""
-
 
 @dataclass(frozen=True)
 class Features:
@@ -109,7 +106,6 @@ class Shaper:
         self._shaping = shaping
         self._unit = unit
         self._spacing = Spacing(source.crs, source.transform, source.width, source.height)
-        self._near = _NEAR * min(source.width, source.height) / 64
         self.corners = Corners(source.width, source.height) if shaping.simplify > 0 else None
         """To be fed with the map's rows before what they finish is shaped."""
         self._names = np.full(256, "", dtype=object)
@@ -188,7 +184,7 @@ class Shaper:
         across[rings[1:] - 1] = False
         begins = rings[polygons[:-1]]
         steps = np.add.reduceat(np.append(down + right, 0) * across, begins)
-        near = steps <= self._near
+        near = steps <= self._spacing.even
         y, x = self._spacing.at(rows[begins], columns[begins])
         vertices = np.diff(rings[polygons])
         edges = np.hypot(

@@ -25,6 +25,9 @@ Reals = NDArray[np.float64] | NDArray[np.int64]
 _POINTS = 65
 """Along an axis of the map."""
 
+_EVEN = 1e-3
+"""A relative change that does not matter."""
+
 
 class Spacing:
     """Meters for a step of one pixel, anywhere in a map."""
@@ -36,6 +39,9 @@ class Spacing:
         self._steps = rows[1], columns[1]
         self._downward = _measured(crs, transform, rows, columns, (1.0, 0.0))
         self._rightward = _measured(crs, transform, rows, columns, (0.0, 1.0))
+        change = max(_change(self._downward), _change(self._rightward), _EVEN / _POINTS)
+        self.even = float(min(self._steps)) * _EVEN / change
+        """Pixels over which a step stays the same but for a thousandth."""
 
     def at(self, rows: Reals, columns: Reals) -> tuple[Floats, Floats]:
         """Meters for a step downward and for one rightward, at lines of the pixel lattice."""
@@ -45,11 +51,6 @@ class Spacing:
             for values in (self._downward, self._rightward)
         )
         return down, right
-
-    def lengths(self, rows: Reals, columns: Reals) -> Floats:
-        """Meters along each line of a path of n points, (n - 1,)."""
-        down, right = self.at((rows[1:] + rows[:-1]) / 2, (columns[1:] + columns[:-1]) / 2)
-        return np.asarray(np.hypot(np.diff(rows) * down, np.diff(columns) * right))
 
 
 def _measured(
@@ -82,3 +83,8 @@ def _measured(
     if not known.any():
         return np.ones(row.shape)
     return np.asarray(np.where(known, meters, np.median(meters[known])).reshape(row.shape))
+
+
+def _change(values: Floats) -> float:
+    """Largest relative change from point to point."""
+    return float(max(np.abs(np.diff(values, axis=axis)).max() for axis in (0, 1)) / values.min())

@@ -1,0 +1,40 @@
+"""Meters from pixel to pixel, against geodesics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyproj
+import pytest
+from affine import Affine
+from rasterio.crs import CRS
+
+from geocamss.output.spacing import Spacing
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:4326", Affine(0.02, 0, 10, 0, -0.01, 60)),
+        ("EPSG:3857", Affine(30, 0, 1e6, 0, -30, 8.4e6)),
+        ("EPSG:2263", Affine(3, 0, 1e6, 0, -3, 2e5)),
+        ("EPSG:32633", Affine.translation(5e5, 5e6) * Affine.rotation(30) * Affine.scale(10, -20)),
+    ],
+)
+def test_steps_are_geodesics(crs, transform):
+    spacing = Spacing(CRS.from_string(crs), transform, 500, 400)
+    rows, columns = np.array([0.0, 150.5, 200, 399]), np.array([0.0, 20, 410.25, 499])
+    down, right = spacing.at(rows, columns)
+    turn = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    geod = pyproj.Geod(ellps="WGS84")
+    for found, step in ((down, (0.5, 0.0)), (right, (0.0, 0.5))):
+        ends = [
+            turn.transform(*(transform * (columns + sign * step[1], rows + sign * step[0])))
+            for sign in (-1, 1)
+        ]
+        np.testing.assert_allclose(found, geod.inv(*ends[0], *ends[1])[2], rtol=1e-3)
+    assert spacing.even > 0
+
+
+def test_without_a_place_a_pixel_is_one():
+    spacing = Spacing(None, Affine.identity(), 10, 10)
+    assert [part.tolist() for part in spacing.at(np.array([3]), np.array([4]))] == [[1.0], [1.0]]
