@@ -23,6 +23,7 @@ from geocamss.models.registry import DEFAULT, path
 from geocamss.models.samples import SPREAD_STEPS, entropy, segment_with_entropy, spread
 from geocamss.models.segmenter import Sampling
 from geocamss.output.blocks import BlockStore
+from geocamss.scene.tiles import Lattice, Layout
 from geocamss.scene.window import Window
 from tests.test_engine import PositionSegmenter, engine_for, scene
 
@@ -113,6 +114,36 @@ def test_blocks_and_their_order_change_nothing(tmp_path_factory, rows, cols, bat
     np.testing.assert_array_equal(whole, parts)
     np.testing.assert_array_equal(classes, same)
     np.testing.assert_array_equal(whole == 255, np.broadcast_to(~source.valid, whole.shape))
+
+
+@dataclass
+class Part:
+    """A part of a scene, as an area of interest gives it."""
+
+    whole: object
+    shift: tuple[int, int]
+
+    def read(self, window):
+        return self.whole.read(window.shifted(*self.shift))
+
+    def inside(self, window):
+        return np.ones(window.shape, bool)
+
+
+def test_a_part_equals_the_part_of_the_whole(tmp_path):
+    source = scene(60, 75, 2)
+    whole, _ = run(source, tmp_path / "whole", tiles=(2, 2))
+    plain = engine_for(source, 24, 8, (-40, 13), (2, 2))
+    layout = Layout(Lattice(24, 8), (-40 + 17, 13 + 22), (30, 41), (1, 2))
+    segmenter = TwoMinds(plain.segmenter.card)
+    engine = Engine(layout, segmenter, plain.normalizer, Sampling(), 2, doubt=True)
+    store, part = BlockStore(tmp_path / "part"), Part(source, (17, 22))
+    for block in layout.blocks():
+        store.save(block, engine.map_block(block, read_strips(part, layout, block)))
+        np.testing.assert_array_equal(store.load(block).doubt, store.open(block).doubt)
+    for window, both in stitch_doubt(layout, store):
+        rows, cols = window.shifted(17, 22).within(Window(0, 0, 60, 75))
+        np.testing.assert_array_equal(both, whole[:, rows, cols])
 
 
 def test_asking_for_doubt_changes_no_class(tmp_path):
