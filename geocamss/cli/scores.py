@@ -81,22 +81,22 @@ def _print_doubt(found: Evaluation, console: Console) -> None:
     console.print(table)
     console.print(f"\nexpected calibration error {percent(found.calibration.ece)}")
     known = [(what, value) for what, value in found.detection.items() if not math.isnan(value)]
-    if known:
-        text = ", ".join(f"{value:.3f} by {what}" for what, value in known)
-        console.print(f"AUROC of finding errors: {text}")
+    for what, value in known:
+        console.print(f"AUROC of finding errors by {what}: {value:.3f}")
 
 
 def _print_spoiled(found: Evaluation, console: Console) -> None:
     from geocamss.evaluation.boundary import boundary_scores
     from geocamss.evaluation.scores import scores
 
-    columns = ("strength", "mIoU", "retention", "mean precision", "accuracy", "boundary F1")
+    # Fits into 80 columns; the figure and the JSON tell the units.
+    columns = ("strength", "mIoU", "retention", "precision", "accuracy", "boundary")
     table = plain_table("corruption", *columns, right=columns)
     for item in found.spoiled:
         under = scores(item.tally.confusion)
         edges = boundary_scores(item.tally.boundary, item.tally.tolerance)
         table.add_row(
-            f"{item.corruption} ({item.unit})",
+            item.corruption,
             f"{item.strength:g}",
             percent(under.miou),
             percent(found.retention(item)),
