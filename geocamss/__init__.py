@@ -71,8 +71,7 @@ _HOMES = {
 
 
 class _Package(ModuleType):
-    """A package in which ``predict`` is the function, whoever imports the module of that name, and
-    ``plan`` likewise.
+    """A package in which ``predict`` and ``plan`` are functions, whoever imports their modules.
 
     Importing a submodule binds it to its name in the package; here the function stays in its place.
     """

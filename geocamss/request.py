@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -176,11 +176,14 @@ class Request:
         if model.device.type != "cuda":
             return default_batch_size(model.card)
         most = default_batch_size(model.card, GPU_BATCH_PIXELS)
-        return _largest_batch(model, self.sampling, most)
+        known: Any = model  # hashable by identity, which the protocol does not say
+        return _largest_batch(known, self.sampling, most)
 
 
-# A model is tried out once, however many scenes it maps.
-_largest_batch = lru_cache(maxsize=1)(largest_batch)
+@lru_cache(maxsize=1)
+def _largest_batch(model: Any, sampling: Sampling, most: int) -> int:
+    """A model is tried out once, however many scenes it maps."""
+    return largest_batch(model, sampling, most)
 
 
 def _device(name: str | None) -> torch.device | None:

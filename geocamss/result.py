@@ -160,7 +160,9 @@ class Result:
         }
         if frame.crs is None:
             drawn["tiles"] = None
-        return frame.explore(**drawn | options)
+        drawn |= options
+        explored: folium.Map = frame.explore(**drawn)
+        return explored
 
     def to_xarray(self) -> xr.Dataset:
         """Classes and confidence as a dataset, read when their values are wanted.

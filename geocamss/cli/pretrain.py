@@ -15,7 +15,7 @@ __all__ = ["pretrain"]
 @click.command(
     "pretrain",
     epilog=examples(
-        "geocamss pretrain recipes/pretrain/structure.yaml --data ../shared/data -o structure.safetensors",
+        "geocamss pretrain recipes/pretrain/structure.yaml --data ../shared/data",
         "geocamss train my.yaml --start-from structure.safetensors",
     ),
 )

@@ -70,7 +70,8 @@ class LonLat:
         except (CRSError, ProjError):
             return None
         digits = math.floor(-math.log10(2 * max(error, 1e-12)))
-        return cls(*found, max(0, min(DIGITS, digits)))
+        longitudes, latitudes = found
+        return cls(longitudes, latitudes, max(0, min(DIGITS, digits)))
 
 
 def _points(crs: CRS, transform: Affine, width: int, height: int, count: int) -> list[Floats]:

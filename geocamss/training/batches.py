@@ -108,8 +108,8 @@ class Batches(Dataset[Batch]):
         image = choose_image(self._images, self._chances, generator)
         chip = cut(image, self._training.chip, how, generator)
         chip = hide_corner(chip, how, generator)
-        image = colorize(physical(chip.image, self._card), how, generator)
-        return Chip(image, chip.labels, chip.valid)
+        colored = colorize(physical(chip.image, self._card), how, generator)
+        return Chip(colored, chip.labels, chip.valid)
 
 
 def image_chances(pools: Sequence[Pool]) -> Tensor:

@@ -169,13 +169,17 @@ def _scene(folder: Path, provenance: Mapping[str, str]) -> Scene | None:
         places += [str(place / told) for place in (folder, *above)]
         places += [str(place / Path(told).name) for place in (folder, *above[:1])]
         places = [place for place in places if Path(place).exists()]
+    if not places:
+        _say_missing(told)
+        return None
     try:
-        return Scene.open(places[0], _bands(provenance)) if places else _missing(told)
+        return Scene.open(places[0], _bands(provenance))
     except InputError as error:
-        return _missing(told, str(error))
+        _say_missing(told, str(error))
+        return None
 
 
-def _missing(told: str, why: str = "") -> None:
+def _say_missing(told: str, why: str = "") -> None:
     warnings.warn(
         f"the scene of this map is not shown: {why or f'{told} is not there any more'}; "
         "say where it is with --scene",

@@ -53,8 +53,9 @@ def _dataset(source: TorchgeoSource, data: Path) -> Any:
             f"source {source.name!r}: torchgeo has no data set of images and masks called "
             f"{source.dataset!r}{hint}"
         )
+    build: Any = kind
     try:
-        return kind(root=str(data / source.root), **source.options)
+        return build(root=str(data / source.root), **source.options)
     except (DatasetNotFoundError, RuntimeError, OSError) as error:
         raise RecipeError(
             f"source {source.name!r}: {source.dataset} is not complete in {data / source.root}; "
