@@ -113,8 +113,7 @@ def connect(
             client = stack.enter_context(_local(size or machine()))
         else:
             client = stack.enter_context(_remote(scheduler))
-        where = scheduler if isinstance(scheduler, str) else client.scheduler.address
-        _wait_for_workers(client, where)
+        _wait_for_workers(client, client.scheduler_info(n_workers=1)["address"])
         # Without bokeh a scheduler answers there as well, but has nothing to show.
         if client.dashboard_link and (scheduler or importlib.util.find_spec("bokeh")):
             tell(f"dashboard: {client.dashboard_link}")
@@ -193,7 +192,8 @@ def check_versions(client: Client) -> None:
         InputError: one has another, or none; says both.
     """
     own = geocamss.__version__
-    found = client.get_versions(packages=["geocamss"])["workers"]
+    versions: Any = client.get_versions(packages=["geocamss"])
+    found = versions["workers"]
     others = {
         address: said["packages"].get("geocamss") or "none"
         for address, said in found.items()
@@ -235,6 +235,7 @@ def check_folder(client: Client, folder: Path) -> bool:
 
 def _answers(client: Client, probe: Path, folder: Path) -> dict[str, tuple[str, str]]:
     deadline = time.monotonic() + WORKERS_SECONDS
+    seen: dict[str, tuple[str, str]]
     while not (seen := client.run(see, os.fspath(probe), on_error="ignore")):
         if time.monotonic() > deadline:
             raise RunError("no worker answers")

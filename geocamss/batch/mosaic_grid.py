@@ -165,13 +165,13 @@ class TileLattice:
         """Which points the CRS has once: there is none beyond the antimeridian of a world map."""
         if self.crs.is_geographic:
             half = 180.0 / _degrees(self.crs)
-            return (xs >= -half) & (xs < half) & (abs(ys) <= half / 2)
+            return np.asarray((xs >= -half) & (xs < half) & (abs(ys) <= half / 2))
         lonlat = CRS.from_epsg(4326)
         there = transformer(self.crs, lonlat).transform(xs, ys)
         back = transformer(lonlat, self.crs).transform(*there)
         near = 0.5 * max(self.across, self.down)
         with np.errstate(invalid="ignore"):
-            return (abs(back[0] - xs) < near) & (abs(back[1] - ys) < near)
+            return np.asarray((abs(back[0] - xs) < near) & (abs(back[1] - ys) < near))
 
 
 def _degrees(crs: CRS) -> float:

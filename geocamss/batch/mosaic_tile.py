@@ -189,8 +189,8 @@ def _on_earth(order: TileOrder) -> NDArray[np.bool_]:
 
 def _centers(lattice: TileLattice, row: int, col: int) -> tuple[Floats, Floats]:
     """Coordinates of the columns and rows of a tile, reckoned from the lattice's own origin."""
-    cols = col * lattice.width + np.arange(lattice.width) + 0.5
-    rows = row * lattice.height + np.arange(lattice.height) + 0.5
+    cols: Floats = col * lattice.width + np.arange(lattice.width, dtype=np.float64) + 0.5
+    rows: Floats = row * lattice.height + np.arange(lattice.height, dtype=np.float64) + 0.5
     return lattice.left + cols * lattice.across, lattice.top - rows * lattice.down
 
 

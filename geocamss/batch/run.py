@@ -141,8 +141,8 @@ class BatchRun:
         self._tell = tell
         self._waiting = deque(self.scenes)
         self._mapping: list[SceneState] = []
-        self._flying: dict[Future, Ticket] = {}
-        self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._flying: dict[Future[Outcome], Ticket] = {}
+        self._ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
         self._later: list[tuple[float, int, Ticket, str]] = []
         self._count = itertools.count()
         self._blocks = self._blocks_done = self._pixels_done = 0
@@ -320,7 +320,7 @@ class BatchRun:
             scene.order.folder, ALL_FILES, opened.key, opened.provenance, self.overwrite
         )
         scene.folder = folder.__enter__()
-        if folder.replaced:
+        if folder.replaced and not scene.shrunk:
             warnings.warn(
                 f"{folder.path} held the unfinished run of another scene, model or parameter: "
                 "it starts over",
@@ -403,7 +403,8 @@ class BatchRun:
         for future, ticket in list(self._flying.items()):
             if ticket.scene is scene:
                 self._flying.pop(future)
-                future.cancel()
+                if self.client.status == "running":
+                    future.cancel()
         folder, scene.folder = scene.folder, None
         if folder is None:
             return
