@@ -235,11 +235,11 @@ def check_folder(client: Client, folder: Path) -> bool:
 
 def _answers(client: Client, probe: Path, folder: Path) -> dict[str, tuple[str, str]]:
     deadline = time.monotonic() + WORKERS_SECONDS
-    seen: dict[str, tuple[str, str]]
-    while not (seen := client.run(see, os.fspath(probe), on_error="ignore")):
+    seen: dict[str, tuple[str, str]] = {}
+    while not seen:
         if time.monotonic() > deadline:
             raise RunError("no worker answers")
-        time.sleep(0.5)
+        seen = dict(client.run(see, os.fspath(probe), on_error="ignore"))
     for address, (said, _) in seen.items():
         if said != probe.name:
             raise InputError(
