@@ -1,0 +1,162 @@
+"""A cluster started by hand, whose processes die: what is done is kept, and the maps are right."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import dask
+import pytest
+
+import geocamss
+from geocamss.errors import RunError
+from tests.batch.conftest import PRELOAD, SMALL_BLOCKS, started
+
+pytestmark = pytest.mark.slow
+
+OUTPUTS = ("classes", "confidence", "item")
+
+DASK = "from distributed.cli.dask_{0} import main; main(prog_name='dask {0}')"
+"""What the commands ``dask scheduler`` and ``dask worker`` run."""
+
+
+def start(role: str, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", DASK.format(role), *arguments]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, env=env, start_new_session=True, **quiet)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextmanager
+def by_hand(file: Path, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """A scheduler, and workers without a nanny; the scheduler comes first."""
+    file.unlink(missing_ok=True)
+    common = ("--scheduler-file", str(file))
+    processes = [start("scheduler", *common, "--port", "0", "--dashboard-address", ":0")]
+    try:
+        while not file.exists():
+            time.sleep(0.1)
+        processes += [start_worker(file) for _ in range(workers)]
+        yield processes
+    finally:
+        for process in processes:
+            end(process)
+
+
+def start_worker(file: Path) -> subprocess.Popen[bytes]:
+    where = ("--scheduler-file", str(file), "--dashboard-address", ":0")
+    return start("worker", *where, "--no-nanny", "--nthreads", "1", "--preload", PRELOAD)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory, scenes, model) -> Path:
+    out = tmp_path_factory.mktemp("single")
+    for path in sorted(scenes.glob("*.tif")):
+        geocamss.predict(path, out / path.stem, model=model, outputs=OUTPUTS)
+    return out
+
+
+def same_rasters(one: Path, other: Path) -> None:
+    for folder in one.iterdir():
+        for raster in ("classes.tif", "confidence.tif"):
+            there = (other / folder.name / raster).read_bytes()
+            assert (folder / raster).read_bytes() == there, folder.name
+
+
+def test_workers_killed_at_random_change_no_byte(tmp_path, scenes, model, single):
+    file = tmp_path / "scheduler.json"
+    dice = random.Random(7)
+    with by_hand(file, 3) as processes:
+        deaths = []
+
+        def kill(report):
+            if len(deaths) < 4 and report.ending is None and dice.random() < 0.4:
+                victim = dice.choice(processes[1:])
+                end(victim)
+                processes.remove(victim)
+                processes.append(start_worker(file))
+                deaths.append(report)
+
+        result = geocamss.map_scenes(
+            [scenes],
+            tmp_path / "out",
+            model=model,
+            outputs=OUTPUTS,
+            scheduler=str(file),
+            progress=kill,
+        )
+    assert deaths
+    assert [scene.state for scene in result.scenes] == ["done"] * 3
+    same_rasters(single, tmp_path / "out")
+
+
+def test_a_scheduler_that_goes_away_ends_the_job_and_another_goes_on(
+    tmp_path, scenes, model, single, monkeypatch
+):
+    monkeypatch.setattr("geocamss.batch.run.PATIENCE", 20.0)
+    monkeypatch.setattr("geocamss.batch.cluster.CONNECT_SECONDS", 5.0)
+    options = {"model": model, "outputs": OUTPUTS}
+    file, out = tmp_path / "scheduler.json", tmp_path / "out"
+    with by_hand(file, 2) as processes:
+
+        def stop(report):
+            if report.blocks_done >= 2:
+                end(processes[0])
+
+        with pytest.raises(RunError, match=r"scheduler.*gone away"):
+            geocamss.map_scenes([scenes], out, scheduler=str(file), progress=stop, **options)
+    report = json.loads((out / "report.json").read_text())
+    assert report["totals"]["left"] > 0
+    assert not list(out.glob("*/*.part"))
+    with by_hand(file, 2):
+        result = geocamss.map_scenes([scenes], out, scheduler=str(file), **options)
+    assert not result.failed
+    same_rasters(single, out)
+
+
+LARGE_BLOCKS_KILL = f"""
+{PRELOAD}
+import os, signal
+from geocamss.engine import Engine
+as_before = Engine.map_block
+def map_block(self, block, *rest):
+    if self.layout.block_tiles != (1, 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return as_before(self, block, *rest)
+Engine.map_block = map_block
+"""
+"""A machine whose memory suffices for the smallest blocks alone."""
+
+
+def test_workers_that_die_of_large_blocks_are_given_small_ones(tmp_path, scenes, model, single):
+    assert SMALL_BLOCKS != (1, 1)
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        started(LARGE_BLOCKS_KILL) as cluster,
+        pytest.warns(geocamss.GeocamssWarning, match="begins anew with blocks of 1 by 1"),
+    ):
+        result = geocamss.map_scenes(
+            [scenes / "s0_20240101.tif"],
+            tmp_path / "out",
+            model=model,
+            outputs=OUTPUTS,
+            scheduler=cluster.scheduler_address,
+        )
+    assert [scene.state for scene in result.scenes] == ["done"]
+    name = "s0_20240101/classes.tif"
+    assert (tmp_path / "out" / name).read_bytes() == (single / name).read_bytes()
