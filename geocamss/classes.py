@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ class Class:
             raise ValueError(f"class value must be 0 to {NODATA - 1}, got {self.value}")
         if not isinstance(self.name, str) or not self.name.strip():
             raise ValueError(f"class {self.value} needs a name, got {self.name!r}")
-        color = tuple(self.color)
+        color = tuple(self.color) if isinstance(self.color, Sequence) else ()
         if len(color) != 3 or not all(isinstance(c, int) and 0 <= c <= 255 for c in color):
             raise ValueError(
                 f"class {self.name!r} needs a color of three numbers 0 to 255, got {self.color!r}"
@@ -77,12 +77,13 @@ class ClassScheme:
         A name alone takes its position as value and a color from a fixed, well-spread series.
 
         Raises:
-            ValueError: an entry is of none of these forms, or a value or name repeats.
+            ValueError: ``classes`` is no list, an entry is of none of these forms, or a value or
+                name repeats.
         """
         if isinstance(classes, ClassScheme):
             return classes
-        if isinstance(classes, str):
-            raise ValueError(f"classes must be a list, got the text {classes!r}")
+        if isinstance(classes, (str, Mapping)) or not isinstance(classes, Iterable):
+            raise ValueError(f"classes must be a list, got {classes!r}")
         return cls(tuple(_entry(index, item) for index, item in enumerate(classes)))
 
     def __len__(self) -> int:

@@ -29,11 +29,15 @@ EXTRAS = {
 
 DRIVERS = {
     "COG": "classes.tif and confidence.tif",
-    "GPKG": "polygons.gpkg",
-    "FlatGeobuf": "polygons as FlatGeobuf",
     "VRT": "scenes of several files",
 }
-"""Formats that geocamss writes or builds on, and what for."""
+"""Raster formats that geocamss writes or builds on, and what for."""
+
+VECTOR_DRIVERS = {
+    "GPKG": "polygons.gpkg",
+    "FlatGeobuf": "polygons as FlatGeobuf",
+}
+"""Vector formats likewise; pyogrio brings a GDAL of its own."""
 
 LEAST_DISK = 1 << 30
 """Bytes of free disk below which a warning is due."""
@@ -78,6 +82,7 @@ def _python() -> Iterator[Finding]:
 
 
 def _gdal() -> Iterator[Finding]:
+    import pyogrio
     import pyproj
     import rasterio
     from pyproj import CRS
@@ -85,9 +90,9 @@ def _gdal() -> Iterator[Finding]:
     yield Finding("GDAL", "good", f"{rasterio.__gdal_version__}, rasterio {rasterio.__version__}")
     with rasterio.Env() as env:
         drivers = env.drivers()
-    for driver, what in DRIVERS.items():
-        if driver not in drivers:
-            yield Finding(f"GDAL, {driver}", "bad", "not there", f"needed for {what}")
+    wanted = DRIVERS | VECTOR_DRIVERS
+    for driver in (*(DRIVERS.keys() - drivers), *(VECTOR_DRIVERS.keys() - pyogrio.list_drivers())):
+        yield Finding(f"GDAL, {driver}", "bad", "not there", f"needed for {wanted[driver]}")
     jpeg2000 = [name for name in ("JP2OpenJPEG", "JP2KAK", "JP2ECW") if name in drivers]
     if jpeg2000:
         yield Finding("JPEG 2000", "good", jpeg2000[0])

@@ -100,6 +100,15 @@ def imported(file: Path) -> set[str]:
     return found - sys.stdlib_module_names - {"geocamss"}
 
 
+EXTRAS = {
+    "training": "train",
+    "viewer": "view",
+    "result.py": "notebook",
+    "evaluation/report.py": "plot",
+}
+"""Files and folders that may import what an extra brings."""
+
+
 def declared(requirements: list[str]) -> set[str]:
     """Normalized names of distributions."""
     return {canonicalize_name(Requirement(text).name) for text in requirements}
@@ -108,12 +117,14 @@ def declared(requirements: list[str]) -> set[str]:
 def test_whatever_is_imported_is_declared() -> None:
     homes = packages_distributions()
     core = declared(PROJECT["dependencies"])
-    train = core | declared(PROJECT["optional-dependencies"]["train"])
-    plot = core | declared(PROJECT["optional-dependencies"]["plot"])
+    extras = {
+        extra: core | declared(PROJECT["optional-dependencies"][extra])
+        for extra in ("train", "plot", "view", "notebook")
+    }
     for file in PACKAGE.rglob("*.py"):
-        allowed = train if "training" in file.parts else core
-        if file.name == "report.py":
-            allowed = plot
+        place = file.relative_to(PACKAGE)
+        extra = EXTRAS.get(place.as_posix()) or EXTRAS.get(place.parts[0])
+        allowed = core if extra is None else extras[extra]
         if "qgis" in file.parts:  # comes with QGIS, and leaves its Python as it is
             assert imported(file) <= {"qgis", "processing"}, file
             assert not re.search(r"^\s*(import|from) geocamss", file.read_text(), re.MULTILINE)
@@ -132,7 +143,8 @@ def test_every_requirement_has_a_tested_version_that_suits_it() -> None:
         assert pin.url is None
         versions[canonicalize_name(pin.name)] = str(pin.specifier).removeprefix("==")
     extras = PROJECT["optional-dependencies"]
-    for text in [*PROJECT["dependencies"], *extras["train"], *extras["plot"], *extras["test"]]:
+    asked = [text for extra, texts in extras.items() if extra != "dev" for text in texts]
+    for text in [*PROJECT["dependencies"], *asked]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)])
 

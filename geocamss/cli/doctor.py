@@ -18,7 +18,7 @@ MARKS = {"good": "ok", "missing": "-", "bad": "!!"}
 @json_option
 @click.pass_context
 def doctor(context: click.Context, *, as_json: bool) -> None:
-    """Look at GDAL, torch, GPU, bfloat16, models, extras, QGIS and disks.
+    """Look at GDAL, torch, GPU, models, extras, QGIS and disks.
 
     Says what to do about what is missing. Ends with exit code 1 where maps cannot be made.
     """

@@ -29,14 +29,14 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS = {
     "predict": "Map a scene: classes, confidence, polygons and their styles.",
     "view": "Look at a map in the browser, at full resolution.",
-    "map": "Map many scenes, on this machine or on a cluster, and report on them.",
+    "map": "Map many scenes, and report on them.",
     "vectorize": "Turn a class raster into polygons.",
     "info": "Tell what a scene or a model is.",
     "models": "List the built-in models.",
     "evaluate": "Map scenes, and score the maps against labels.",
     "train": "Train a model by a recipe, or on a scene and its labels.",
-    "pretrain": "Pretrain an image encoder on rasters without labels.",
-    "doctor": "Look at what is installed here, and say what to do about what is not.",
+    "pretrain": "Pretrain an image encoder by a recipe, on rasters without labels.",
+    "doctor": "Look at GDAL, torch, GPU, models, extras, QGIS and disks.",
     "simulate": "Paint a landscape whose every pixel's class is known.",
     "qgis-plugin": "Pack the QGIS plugin: Map a scene, and Vectorize, in the Processing toolbox.",
 }

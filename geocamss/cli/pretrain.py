@@ -16,7 +16,7 @@ __all__ = ["pretrain"]
     "pretrain",
     epilog=examples(
         "geocamss pretrain recipes/pretrain/structure.yaml --data ../shared/data",
-        "geocamss train my.yaml --start-from structure.safetensors",
+        "geocamss pretrain my.yaml -o encoder.safetensors --minutes 30",
     ),
 )
 @click.argument("recipe", type=click.Path(dir_okay=False, path_type=Path))

@@ -124,7 +124,7 @@ def train(
     start_from: str | None,
     log: Path | None,
 ) -> None:
-    """Train a model by a RECIPE, or on a scene and its labels, and write it to one file.
+    """Train a model by a RECIPE, or on a scene and its labels.
 
     Everything is checked before any work. While training, the state is kept beside the model file,
     as NAME.safetensors.state, for --resume. With --scene and --labels, bands and statistics come

@@ -44,10 +44,10 @@ def view(out: Path, *, port: int | None, scene: str | None, no_browser: bool) ->
     from geocamss.viewer.viewed import ViewedMap
 
     with Tiles(ViewedMap.open(out, scene)) as tiles, MapServer(tiles, port or 0) as server:
-        click.echo(f"{server.url} shows {out}; Ctrl-C ends it")
-        if not no_browser:
-            webbrowser.open(server.url)
         try:
+            click.echo(f"{server.url} shows {out}; Ctrl-C ends it")
+            if not no_browser:
+                webbrowser.open(server.url)
             server.serve_forever()
         except KeyboardInterrupt:  # the way to end it
             click.echo()

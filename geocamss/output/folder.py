@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,10 +78,14 @@ class OutputFolder:
             self._take((self.work / LOCK).open("a+"))
             self._take_up()
         except OSError as error:
+            self._release()
             raise OutputError(
                 f"cannot write into {self.path}: {error.strerror or error}; "
                 "choose another folder with -o"
             ) from error
+        except BaseException:
+            self._release()
+            raise
         return self
 
     def _refuse_existing(self) -> None:
@@ -94,8 +98,9 @@ class OutputFolder:
 
     def _take_up(self) -> None:
         before = read_key(self.work)
-        if (self.work / READY).exists():
-            self._move()
+        ready = self._read_ready()
+        if ready is not None:
+            self._move(ready)
             if before == self.key:
                 self.complete = True
                 return
@@ -134,12 +139,21 @@ class OutputFolder:
         Files of an older run that this one does not replace are removed: they would describe
         another map. A run that is killed in between is completed by the next one.
         """
-        _write(self.work / READY, json.dumps(sorted(names)))
-        self._move()
+        ready = sorted(names)
+        _write(self.work / READY, json.dumps(ready))
+        self._move(ready)
         shutil.rmtree(self.work)
 
-    def _move(self) -> None:
-        ready = json.loads((self.work / READY).read_text(encoding="utf-8"))
+    def _read_ready(self) -> list[str] | None:
+        """Names of the files that are complete; None when there are none, or it is damaged.
+
+        What is not understood must not decide which files are removed.
+        """
+        ready = _load(self.work / READY)
+        known = isinstance(ready, list) and all(name in self.names for name in ready)
+        return ready if ready and known else None
+
+    def _move(self, ready: Collection[str]) -> None:
         for name in self.names:
             if name not in ready:
                 (self.path / name).unlink(missing_ok=True)
@@ -152,12 +166,15 @@ class OutputFolder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._lock is not None:
-            self._lock.close()
+        self._release()
         if self.complete or (kind is not None and not self._has_work()):
             shutil.rmtree(self.work, ignore_errors=True)
             with suppress(OSError):
                 self.path.rmdir()  # only if nothing else is in it
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
 
     def _has_work(self) -> bool:
         blocks = self.work / "blocks"
@@ -166,12 +183,17 @@ class OutputFolder:
 
 def read_key(work: Path) -> str | None:
     """The key in a work folder's journal; None when there is none, or it cannot be understood."""
-    try:
-        content = json.loads((work / JOURNAL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    content = _load(work / JOURNAL)
     key = content.get("key") if isinstance(content, dict) else None
     return key if isinstance(key, str) else None
+
+
+def _load(path: Path) -> Any:
+    """What a JSON file holds; None when there is none, or it cannot be understood."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _write(path: Path, text: str) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "normalize",
     "physical",
     "step_generator",
+    "white",
 ]
 
 
@@ -85,6 +86,7 @@ class Batches(Dataset[Batch]):
         self._images = [image for pool in pools for image in pool.images]
         self._chances = image_chances(pools)
         self._card = card
+        self._white = white(card)
         self._training = training
         self._first = first
         self._count = count
@@ -105,11 +107,18 @@ class Batches(Dataset[Batch]):
 
     def _chip(self, generator: Generator) -> Chip:
         how = self._training.augmentation
-        image = choose_image(self._images, self._chances, generator)
-        chip = cut(image, self._training.chip, how, generator)
+        source = choose_image(self._images, self._chances, generator)
+        chip = cut(source, self._training.chip, how, generator)
         chip = hide_corner(chip, how, generator)
-        colored = colorize(physical(chip.image, self._card), how, generator)
-        return Chip(colored, chip.labels, chip.valid)
+        # Gamma and noise are meant for values from 0 to 1, whatever the units of the card.
+        image = physical(chip.image, self._card) / self._white
+        return Chip(colorize(image, how, generator) * self._white, chip.labels, chip.valid)
+
+
+def white(card: ModelCard) -> float:
+    """A bright value, in physical units: two deviations above the mean of the brightest band."""
+    pairs = zip(card.per_band("mean"), card.per_band("std"), strict=True)
+    return max(mean + 2 * std for mean, std in pairs)
 
 
 def image_chances(pools: Sequence[Pool]) -> Tensor:

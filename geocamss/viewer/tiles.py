@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 
 from geocamss.classes import NODATA
@@ -162,7 +163,8 @@ class Tiles:
             source = self.viewed.source
             path = source.classes if layer == "classes" else source.confidence
             # One at a time, since Python silences warnings for all threads at once.
-            with self._opening, warnings.catch_warnings():
+            # A dataset opened outside of an Env begins its own, which only this thread can end.
+            with self._opening, warnings.catch_warnings(), rasterio.Env():
                 warnings.simplefilter("ignore")  # a map without CRS or overviews is shown too
                 reader = ImageReader(str(path))
                 # Its own close() wants the thread that opened it.

@@ -15,7 +15,7 @@ import rasterio
 
 import geocamss
 from geocamss.cli.main import main
-from geocamss.products import ALL_FILES
+from geocamss.products import ALL_FILES, PRODUCTS, files_of
 
 
 def call(*words: str | Path) -> int:
@@ -56,7 +56,7 @@ def test_summary_says_what_the_map_says(small_scene, small_model, tmp_path, caps
     for name, share in zip(("land", "water", "[odd] name"), shares, strict=True):
         printed = float(lines[name].split(" %")[0].split()[-1])
         assert printed == pytest.approx(100 * share, abs=0.06)
-    for name in ALL_FILES:
+    for name in files_of(PRODUCTS):
         assert (tmp_path / "out" / name).exists()
         assert str(tmp_path / "out" / name) in text
 

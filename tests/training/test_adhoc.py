@@ -69,7 +69,7 @@ def test_the_recipe_takes_bands_and_statistics_from_the_scene_and_classes_from_t
 def test_the_command_trains_a_model_that_maps_the_scene(folder, tmp_path):
     out = tmp_path / "crops.safetensors"
     arguments = ["--scene", folder / "scene.tif", "--labels", folder / "fields.gpkg"]
-    arguments += ["--class-field", "crop", "-o", out, "--max-steps", 25]
+    arguments += ["--class-field", "crop", "-o", out, "--max-steps", 100]
     result = CliRunner().invoke(command, [str(a) for a in arguments])
     assert result.exit_code == 0, result.output
     assert read_card(out).metrics["validation_accuracy"] > 0.9
@@ -99,7 +99,8 @@ def test_mistakes_are_said(folder, tmp_path):
     with pytest.raises(RecipeError, match="whole numbers"):
         own_recipe(Own(scene, scene))
     unnamed = tmp_path / "plain.tif"
-    with rasterio.open(unnamed, "w", width=64, height=64, count=5, dtype="uint8") as file:
+    place = {"crs": "EPSG:32633", "transform": from_origin(EAST, NORTH, 10, 10)}
+    with rasterio.open(unnamed, "w", width=64, height=64, count=5, dtype="uint8", **place) as file:
         file.write(np.ones((5, 64, 64), np.uint8))
     with pytest.raises(BandError, match="--bands"):
         own_recipe(Own(unnamed, folder / "labels.tif"))

@@ -97,7 +97,7 @@ def rasters(tmp_path_factory) -> Path:
         pixels[:, :20, :30] = 0
         with rasterio.open(
             folder / f"{name}.tif", "w", width=96, height=80, count=bands, dtype=dtype, nodata=0,
-            crs="EPSG:32633", transform=from_origin(0, 0, 1, 1),
+            crs="EPSG:32633", transform=from_origin(500_000, 0, 1, 1),
         ) as file:  # fmt: skip
             file.write(pixels)
     return folder

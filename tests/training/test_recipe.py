@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,8 @@ def edited(*keys: object, value: object) -> dict:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid(path):
     recipe = load_recipe(path)
-    assert recipe.card_without_results().name == path.stem
+    part = re.sub(r"-\d$", "", path.stem)  # a training of several parts makes one model
+    assert recipe.card_without_results().name == part
 
 
 def test_a_minimal_recipe_is_valid(tmp_path):

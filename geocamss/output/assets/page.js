@@ -203,7 +203,8 @@
     const [left, top] = [across(0), down(0)];
     target.save();
     target.beginPath();
-    target.rect(left, top, across(map.width) - left, down(map.height) - top);
+    // However thin a map is, it does not vanish.
+    target.rect(left, top, Math.max(1, across(map.width) - left), Math.max(1, down(map.height) - top));
     target.clip();
     if (!paintLevel(target, layer, finest)) {
       // Coarser levels stand in for what has not come yet.
@@ -234,9 +235,10 @@
         const [x, y] = [across(col * side), down(row * side)];
         const high = picture.naturalHeight ?? picture.height;
         const wide = picture.naturalWidth ?? picture.width;
-        const [right, bottom] = [across(col * side + wide * level.step), down(row * side + high * level.step)];
-        target.clearRect(x, y, right - x, bottom - y);
-        target.drawImage(picture, x, y, right - x, bottom - y);
+        const width = Math.max(1, across(col * side + wide * level.step) - x);
+        const height = Math.max(1, down(row * side + high * level.step) - y);
+        target.clearRect(x, y, width, height);
+        target.drawImage(picture, x, y, width, height);
       }
     }
     return whole;
@@ -572,9 +574,25 @@
   });
 
   const grip = document.querySelector(".grip");
-  grip.addEventListener("pointerdown", (event) => grip.setPointerCapture(event.pointerId));
+  let grab = null;
+  grip.addEventListener("pointerdown", (event) => {
+    grip.setPointerCapture(event.pointerId);
+    const start = stagePoint(event);
+    grab = { start, offset: start.x - state.swipe * size.width, moved: false };
+  });
   grip.addEventListener("pointermove", (event) => {
-    if (grip.hasPointerCapture(event.pointerId)) setSwipe((stagePoint(event).x / size.width) * 100);
+    if (!grab || !grip.hasPointerCapture(event.pointerId)) return;
+    const { x, y } = stagePoint(event);
+    grab.moved ||= Math.hypot(x - grab.start.x, y - grab.start.y) >= 5;
+    if (grab.moved) setSwipe(((x - grab.offset) / size.width) * 100);
+  });
+  // The handle lies on the middle of the map: a click on it means the pixel beneath.
+  grip.addEventListener("pointerup", () => {
+    if (grab && !grab.moved) read(...placeAt(grab.start.x, grab.start.y));
+    grab = null;
+  });
+  grip.addEventListener("pointercancel", () => {
+    grab = null;
   });
 
   if (typeof DecompressionStream === "undefined") {
