@@ -8,7 +8,7 @@ import os
 import pytest
 
 from geocamss.errors import OutputError
-from geocamss.output.folder import OutputFolder
+from geocamss.output.folder import JOURNAL, READY, WORK, OutputFolder
 
 NAMES = ("map.tif", "map.json")
 
@@ -143,3 +143,19 @@ def test_a_journal_of_any_content_means_starting_over(tmp_path, text):
     (out / ".geocamss" / "journal.json").write_text(text)
     with folder(out) as it:
         assert not (it.work / "blocks").exists()
+
+
+@pytest.mark.parametrize("damaged", ["", "5", "[]", '["../../x"]', '["map.tif", {}]', '{"map.tif'])
+@pytest.mark.parametrize("key", ["k1", "k2"])
+def test_a_damaged_list_of_what_is_complete_removes_no_map(tmp_path, damaged, key):
+    finish(tmp_path / "out", "old")
+    work = tmp_path / "out" / WORK
+    work.mkdir()
+    (work / READY).write_text(damaged)
+    (work / JOURNAL).write_text('{"key": "k1"}')
+    with pytest.raises(OutputError, match="--overwrite"), folder(tmp_path / "out", key):
+        pass
+    assert (tmp_path / "out" / "map.tif").read_text() == "old"
+    finish(tmp_path / "out", "new", key=key, overwrite=True)
+    assert names_in(tmp_path / "out") == sorted(NAMES)
+    assert (tmp_path / "out" / "map.tif").read_text() == "new"
