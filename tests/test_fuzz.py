@@ -102,6 +102,9 @@ SOUND_CARD = real_card()
 @given(metadata=JSON | mutated(SOUND_CARD).map(lambda card: {CARD: json.dumps(card)}))
 @example(metadata={CARD: "[" * 100_000})
 @example(metadata={CARD: '{"chip": 1e999}'})
+@example(metadata={CARD: json.dumps(SOUND_CARD | {"classes": None})})
+@example(metadata={CARD: json.dumps(SOUND_CARD | {"classes": {"name": "a"}})})
+@example(metadata={CARD: json.dumps(SOUND_CARD | {"classes": [{"name": "a", "color": 1}]})})
 def test_cards_are_read_or_refused(tmp_path_factory, metadata):
     target = card_file(tmp_path_factory.mktemp("card"), metadata)
     with only_ours(target):
@@ -165,6 +168,7 @@ CONTENT = st.none() | JSON.map(lambda value: json.dumps(value).encode()) | st.bi
 @many
 @given(journal=CONTENT, ready=CONTENT)
 @example(journal=None, ready=b"")
+@example(journal=b"[" * 100_000, ready=b"[" * 100_000)
 @example(journal=b"{", ready=b"5")
 @example(journal=b'{"key": [1]}', ready=b'["../../x", {}]')
 def test_journals_are_understood_or_begun_anew(tmp_path_factory, journal, ready):
