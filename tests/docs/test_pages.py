@@ -16,6 +16,7 @@ import rasterio
 import yaml
 from shapely.geometry import box
 
+import geocamss
 from tests.conftest import ROOT
 
 FENCE = re.compile(
@@ -164,3 +165,10 @@ def test_the_pages_build_without_a_warning(tmp_path):
     card = (tmp_path / "site" / "reference" / "schemas" / "index.html").read_text()
     assert "Ground sample distance that the model was trained at" in card
     assert "geocamss vectorize" in (tmp_path / "site/reference/cli/index.html").read_text()
+
+
+def test_every_public_name_is_on_the_page_of_references():
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^::: (\S+)$", page, re.MULTILINE))
+    public = [getattr(geocamss, name) for name in geocamss.__all__ if name != "__version__"]
+    assert {f"{each.__module__}.{each.__name__}" for each in public} <= told
