@@ -35,10 +35,10 @@ COMMANDS = {
     "models": "List the built-in models.",
     "evaluate": "Map scenes, and score the maps against labels.",
     "train": "Train a model by a recipe, or on a scene and its labels.",
-    "pretrain": "Pretrain an image encoder by a recipe, on rasters without labels.",
+    "pretrain": "Pretrain an image encoder on rasters without labels.",
     "doctor": "Look at GDAL, torch, GPU, models, extras, QGIS and disks.",
     "simulate": "Paint a landscape whose every pixel's class is known.",
-    "qgis-plugin": "Pack the QGIS plugin: Map a scene, and Vectorize, in the Processing toolbox.",
+    "qgis-plugin": "Pack the plugin for the Processing toolbox of QGIS.",
 }
 """Command to the first sentence of its help; the command stands in ``geocamss/cli/COMMAND.py``,
 with underscores for hyphens."""

@@ -33,9 +33,9 @@ def pretrain(
     overwrite: bool,
     log: Path | None,
 ) -> None:
-    """Pretrain an image encoder by a RECIPE, on rasters without labels.
+    """Pretrain an image encoder on rasters without labels.
 
-    The channels of every chip are duplicated and shuffled, so that the encoder learns structure
+    RECIPE says on what, and how. The channels of every chip are duplicated and shuffled, so that the encoder learns structure
     rather than one sensor's bands. geocamss train --start-from takes the result, whatever bands
     the new model has. Needs the extra geocamss[train].
     """

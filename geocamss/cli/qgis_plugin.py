@@ -30,9 +30,9 @@ __all__ = ["qgis_plugin"]
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 def qgis_plugin(*, out: Path, overwrite: bool) -> None:
-    """Pack the QGIS plugin: Map a scene, and Vectorize, in the Processing toolbox.
+    """Pack the plugin for the Processing toolbox of QGIS.
 
-    The plugin calls the geocamss that is installed, in its own environment, and leaves QGIS's
+    It brings "Map a scene" and "Vectorize" there. The plugin calls the geocamss that is installed, in its own environment, and leaves QGIS's
     Python alone.
     """
     from geocamss.plugin import write_plugin
