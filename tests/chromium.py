@@ -28,8 +28,16 @@ ARGUMENTS = (
     "--force-device-scale-factor=1",
 )
 
-PATIENCE = 60
+PATIENCE = 30
 """Seconds that a page may take on a busy machine."""
+
+COPY = (
+    "(() => { const map = document.getElementById('map'), copy = document.createElement('canvas');"
+    " [copy.width, copy.height] = [map.width, map.height];"
+    " const pen = copy.getContext('2d', {willReadFrequently: true});"
+    " pen.drawImage(map, 0, 0); return pen; })()"
+)
+"""A copy of the map to read pixels of: Chromium complains of a canvas that is read often."""
 
 
 class Browser:
@@ -53,7 +61,7 @@ class Browser:
         self.wait(lambda: self.painted() > 0)
 
     def wait(self, until: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.driver, PATIENCE, 0.25).until(lambda _: until())
+        return WebDriverWait(self.driver, PATIENCE, 0.05).until(lambda _: until())
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
@@ -69,7 +77,7 @@ class Browser:
         """Red, green, blue and alpha that the map's canvas has at places of the stage."""
         self.frame()
         found = self.run(
-            "const pen = document.getElementById('map').getContext('2d');"
+            f"const pen = {COPY};"
             "return arguments[0].map(([x, y]) => [...pen.getImageData(x, y, 1, 1).data]);",
             [[int(x), int(y)] for x, y in places],
         )
@@ -78,8 +86,8 @@ class Browser:
     def painted(self) -> int:
         """How many pixels of the canvas show something."""
         return self.run(
-            "const map = document.getElementById('map');"
-            "const data = map.getContext('2d').getImageData(0, 0, map.width, map.height).data;"
+            f"const pen = {COPY};"
+            "const data = pen.getImageData(0, 0, pen.canvas.width, pen.canvas.height).data;"
             "let count = 0; for (let i = 3; i < data.length; i += 4) count += data[i] > 0;"
             "return count;"
         )

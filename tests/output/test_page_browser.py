@@ -80,7 +80,9 @@ def slide(browser, name, value):
 
 
 def toggle(browser, value):
-    browser.driver.find_element("css selector", f'.legend input[data-value="{value}"]').click()
+    # As people do, on the label: it covers the whole line, its box to tick included.
+    label = f'.legend label:has(input[data-value="{value}"])'
+    browser.driver.find_element("css selector", label).click()
     browser.frame()
 
 
@@ -105,7 +107,7 @@ def test_a_click_tells_what_rasterio_says(browser, tmp_path, crs, transform):
         rasterio.open(tmp_path / "classes.tif") as classes,
         rasterio.open(tmp_path / "confidence.tif") as confidence,
     ):
-        for column, row in ((60, 45), (100, 3), (118, 88), (1, 70)):
+        for column, row in ((60, 45), (100, 3), (118, 70), (1, 88)):
             told = pick(browser, column, row)
             assert (int(told["column"]), int(told["row"])) == (column, row)
             assert int(told["class"]) == classes.read(1)[row, column]
@@ -143,7 +145,7 @@ def test_a_large_map_tells_of_real_pixels(browser, tmp_path):
     open_page(browser, tmp_path, pixels, scene=np.zeros((300, 500, 3), np.uint8))
     with rasterio.open(tmp_path / "confidence.tif") as file:
         percent = file.read(1)
-    for column, row in ((0, 0), (2500, 1500), (4990, 2990), (1234, 777)):
+    for column, row in ((10, 10), (2500, 1500), (4990, 2990), (1234, 777)):
         told = pick(browser, column, row, pixels.shape)
         x, y = ~NORTH_UP @ (float(told["x"]), float(told["y"]))
         at = int(told["row"]), int(told["column"])
@@ -308,6 +310,32 @@ def test_the_handle_on_the_map_moves_the_swipe(browser, tmp_path):
     mouse.move_to_element(grip).click_and_hold().move_by_offset(-round(width / 4), 0)
     mouse.release().perform()
     assert int(browser.run("return document.getElementById('swipe').value;")) in (24, 25, 26)
+
+
+def test_a_click_on_the_handle_tells_of_the_pixel_beneath(browser, tmp_path):
+    open_page(browser, tmp_path)
+    grip = browser.driver.find_element("css selector", ".grip")
+    box = grip.rect
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    ActionChains(browser.driver, duration=0).move_to_element(grip).click().perform()
+    told = browser.wait(browser.readout)
+    left, top = place_of(browser, int(told["column"]), int(told["row"]))
+    side = place_of(browser, 1, 0)[0] - place_of(browser, 0, 0)[0]
+    assert abs(left - x) <= side / 2 + 1
+    assert abs(top - y) <= side / 2 + 1
+    assert int(told["class"]) == PIXELS[int(told["row"]), int(told["column"])]
+    assert browser.run("return document.getElementById('swipe').value;") == "50"
+
+
+def test_the_handle_does_not_cover_what_enter_reads(browser, tmp_path):
+    for size in ((320, 420), (390, 844), (844, 300), (1280, 860)):
+        open_page(browser, tmp_path, window={"size": size})
+        apart = browser.run(
+            "const [a, b] = ['.grip', '.reticle'].map((name) =>"
+            " document.querySelector(name).getBoundingClientRect());"
+            "return b.top - a.bottom;"
+        )
+        assert apart >= 0, size
 
 
 def test_fingers_pan_and_pinch(browser, tmp_path):

@@ -586,7 +586,7 @@
     grab.moved ||= Math.hypot(x - grab.start.x, y - grab.start.y) >= 5;
     if (grab.moved) setSwipe(((x - grab.offset) / size.width) * 100);
   });
-  // The handle lies on the middle of the map: a click on it means the pixel beneath.
+  // The handle covers a part of the map: a click on it means the pixel beneath.
   grip.addEventListener("pointerup", () => {
     if (grab && !grab.moved) read(...placeAt(grab.start.x, grab.start.y));
     grab = null;
