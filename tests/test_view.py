@@ -118,7 +118,8 @@ def test_the_scene_lies_on_the_map(tmp_path):
 @pytest.mark.parametrize(
     "path",
     ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/classes.tif", "/tiles/classes/1/9/9.png",
-     "/tiles/classes/3/0/0.png", "/tiles/../1/0/0.png", "/pixel?column=99999&row=0", "//etc/passwd", "/x"],
+     "/tiles/classes/3/0/0.png", "/tiles/../1/0/0.png", "/pixel?column=99999&row=0", "//etc/passwd",
+     "/x"],
 )  # fmt: skip
 def test_there_is_nothing_else_to_be_had(tmp_path, path):
     with serving(make_folder(tmp_path, PIXELS[:40, :40])) as server:
