@@ -253,14 +253,15 @@ def test_every_sampler_draws_from_any_head_that_knows(kind):
 
 
 def test_a_student_comes_near_the_flow_in_a_short_training():
+    # One layer and large batches: two layers learn one step by some seeds and not by others.
     torch.manual_seed(0)
-    student, generator, steps = StudentHead(1, 2, 32, 2), Generator().manual_seed(0), 1000
+    student, generator, steps = StudentHead(1, 2, 32, 1), Generator().manual_seed(0), 500
     optimizer = torch.optim.Adam(student.parameters(), betas=(0.9, 0.99))
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = 4e-3 * (1 - step / steps)
-        data = MEAN + SPREAD * torch.randn(512, 1, generator=generator)
+        data = MEAN + SPREAD * torch.randn(1024, 1, generator=generator)
         optimizer.zero_grad()
-        loss = mean_flow_loss(student, data, torch.zeros(512, 2), torch.ones(512), generator)
+        loss = mean_flow_loss(student, data, torch.zeros(1024, 2), torch.ones(1024), generator)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
