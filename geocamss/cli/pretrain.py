@@ -35,9 +35,9 @@ def pretrain(
 ) -> None:
     """Pretrain an image encoder on rasters without labels.
 
-    RECIPE says on what, and how. The channels of every chip are duplicated and shuffled, so that the encoder learns structure
-    rather than one sensor's bands. geocamss train --start-from takes the result, whatever bands
-    the new model has. Needs the extra geocamss[train].
+    RECIPE says on what, and how. The channels of every chip are duplicated and shuffled, so that
+    the encoder learns structure rather than one sensor's bands. geocamss train --start-from takes
+    the result, whatever bands the new model has. Needs the extra geocamss[train].
     """
     with need_training():
         from geocamss.training.pretrain.pretrain import pretrain as run

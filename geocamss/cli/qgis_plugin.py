@@ -32,8 +32,8 @@ __all__ = ["qgis_plugin"]
 def qgis_plugin(*, out: Path, overwrite: bool) -> None:
     """Pack the plugin for the Processing toolbox of QGIS.
 
-    It brings "Map a scene" and "Vectorize" there. The plugin calls the geocamss that is installed, in its own environment, and leaves QGIS's
-    Python alone.
+    It brings "Map a scene" and "Vectorize" there. The plugin calls the geocamss that is installed,
+    in its own environment, and leaves QGIS's Python alone.
     """
     from geocamss.plugin import write_plugin
 
