@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -30,6 +31,8 @@ from geocamss.scene.gdal import gdal_environment
 from geocamss.stop import heeding_sigterm
 
 __all__ = ["Progress", "Result", "map_blocks", "map_scene", "predict"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -177,12 +180,34 @@ def map_scene(
         store = BlockStore(folder.work / "blocks")
         missing = work_bytes(run.layout, run.planes, doubt=run.doubt) - store.bytes
         check_room(folder.work, missing)
+        _log_run(run, store)
         map_blocks(run, store, tell)
-        areas = write_products(
-            run, store, folder.work, outputs, lambda name: tell(Progress(name, 1, 1))
-        )
+
+        def made(name: str) -> None:
+            _log.info("made %s", name)
+            tell(Progress(name, 1, 1))
+
+        areas = write_products(run, store, folder.work, outputs, made)
         folder.publish(files_of(outputs))
+        _log.info("%s is complete", out)
     return Result.of(out, outputs, areas)
+
+
+def _log_run(run: Run, store: BlockStore) -> None:
+    """What is going to be done, for those who want to know."""
+    grid, card, blocks = run.grid, run.segmenter.card, list(run.layout.blocks())
+    where = "pixels without a place" if grid.crs is None else grid.crs.to_string()
+    _log.info("a grid of %d rows and %d columns, %s", grid.height, grid.width, where)
+    _log.info(
+        "model %s %s on %s, %d chips of %d pixels at once",
+        card.name,
+        card.version,
+        run.segmenter.device,
+        run.batch,
+        card.chip,
+    )
+    done = sum(store.path(block).exists() for block in blocks)
+    _log.info("%d blocks, %d of them mapped before", len(blocks), done)
 
 
 def map_blocks(run: Run, store: BlockStore, tell: Callable[[Progress], None]) -> None:

@@ -68,6 +68,23 @@ DEBUG = click.Option(
 )
 
 
+def _set_verbose(_context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value:
+        import logging
+
+        logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+        logging.getLogger("geocamss").setLevel(logging.INFO)
+
+
+VERBOSE = click.Option(
+    ["-v", "--verbose"],
+    is_flag=True,
+    expose_value=False,
+    callback=_set_verbose,
+    help="Tell what is done, and how much of it there is, step by step.",
+)
+
+
 class LazyGroup(click.Group):
     """The commands of ``COMMANDS``, each imported when it is needed."""
 
@@ -83,7 +100,7 @@ class LazyGroup(click.Group):
         found = (c for c in vars(module).values() if isinstance(c, click.Command))
         command = next(c for c in found if c.name == cmd_name)
         if DEBUG not in command.params:
-            command.params.append(DEBUG)
+            command.params += [VERBOSE, DEBUG]
         return command
 
     def resolve_command(
@@ -103,7 +120,7 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    params=[DEBUG],
+    params=[VERBOSE, DEBUG],
     context_settings={
         "auto_envvar_prefix": "GEOCAMSS",
         "help_option_names": ["-h", "--help"],

@@ -61,6 +61,14 @@ def test_summary_says_what_the_map_says(small_scene, small_model, tmp_path, caps
         assert str(tmp_path / "out" / name) in text
 
 
+def test_verbose_tells_the_steps(small_scene, small_model, tmp_path, caplog) -> None:
+    assert call(small_scene, "-o", tmp_path / "out", "--model", small_model, "-v") == 0
+    told = " ".join(record.getMessage() for record in caplog.records)
+    height, width = pixels(tmp_path / "out" / "classes.tif").shape[1:]
+    assert f"{height} rows and {width} columns" in told
+    assert "made polygons" in told
+
+
 def test_quiet_says_nothing(small_scene, small_model, tmp_path, capsys) -> None:
     out = tmp_path / "out"
     assert call(small_scene, "-o", out, "--model", small_model, "--outputs", "classes", "-q") == 0
