@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, Self, TextIO
 from geocamss.errors import OutputError
 from geocamss.output.areas import ClassArea
 from geocamss.output.folder import WORK
+from geocamss.output.lock import take_lock
 from geocamss.products import files_of
 
 __all__ = ["Ledger", "Record"]
@@ -93,29 +92,13 @@ class Ledger:
             raise OutputError(f"{self.path} is a file, and the outputs need a folder")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._take((self.folder / "lock").open("a+"))
+            self._lock = take_lock(self.folder / "lock", self.path, "job")
         except OSError as error:
             raise OutputError(
                 f"cannot write into {self.path}: {error.strerror or error}; "
                 "choose another folder with -o"
             ) from error
         return self
-
-    def _take(self, lock: TextIO) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            lock.close()
-            raise OutputError(
-                f"another job (process {holder}) is writing into {self.path}; "
-                "wait for it, or choose another folder with -o"
-            ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        self._lock = lock
 
     def __exit__(
         self,

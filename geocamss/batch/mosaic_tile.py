@@ -242,7 +242,7 @@ def _taken(path: Path, level: int | None, at: _Positions) -> Bytes:
         i = np.minimum((at.rows[at.inside] * high).astype(np.int64), file.shape[0] - 1)
         j = np.minimum((at.cols[at.inside] * wide).astype(np.int64), file.shape[1] - 1)
         top, left = int(i.min()), int(j.min())
-        window = RasterioWindow(left, top, int(j.max()) + 1 - left, int(i.max()) + 1 - top)  # type: ignore[call-arg,unused-ignore]
+        window = RasterioWindow(left, top, int(j.max()) + 1 - left, int(i.max()) + 1 - top)
         pixels = file.read(1, window=window)
     result = np.full(at.inside.shape, NODATA, np.uint8)
     result[at.inside] = pixels[i - top, j - left]

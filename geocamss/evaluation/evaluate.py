@@ -243,7 +243,7 @@ def _raster(path: Path) -> Iterator[rasterio.DatasetReader]:
 
 def _read(dataset: rasterio.DatasetReader, window: Window) -> NDArray[np.uint8]:
     """(bands, height, width)."""
-    place = RasterWindow(window.col, window.row, window.width, window.height)  # type: ignore[call-arg,unused-ignore]
+    place = RasterWindow(window.col, window.row, window.width, window.height)
     try:
         pixels: NDArray[np.uint8] = dataset.read(window=place)
     except RasterioError as error:

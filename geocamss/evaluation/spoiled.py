@@ -110,6 +110,6 @@ def _as_stored(values: NDArray[np.float32], dtype: np.dtype[np.generic]) -> NDAr
     """Values in the scene's data type: rounded, and brought into its range."""
     if dtype.kind == "f":
         return values.astype(dtype)
-    limits = np.iinfo(dtype)  # type: ignore[type-var,unused-ignore]
+    limits = np.iinfo(dtype.name)
     whole = np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max)
     return whole.astype(dtype)

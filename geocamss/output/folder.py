@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -14,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from geocamss.errors import OutputError
+from geocamss.output.lock import take_lock
 
 __all__ = ["WORK", "OutputFolder", "read_key"]
 
@@ -75,7 +74,7 @@ class OutputFolder:
             self._refuse_existing()
         try:
             self.work.mkdir(parents=True, exist_ok=True)
-            self._take((self.work / LOCK).open("a+"))
+            self._lock = take_lock(self.work / LOCK, self.path, "run")
             self._take_up()
         except OSError as error:
             self._release()
@@ -115,23 +114,6 @@ class OutputFolder:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         content = json.dumps({"key": self.key, **self.about}, indent=1)
         _write(self.work / JOURNAL, content)
-
-    def _take(self, lock: TextIO) -> None:
-        # The kernel drops this lock when the process ends, however it ends.
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            lock.close()
-            raise OutputError(
-                f"another run (process {holder}) is writing into {self.path}; "
-                "wait for it, or choose another folder with -o"
-            ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        self._lock = lock
 
     def publish(self, names: Iterable[str]) -> None:
         """Move complete files from the work folder to their final names, and end the work.

@@ -119,7 +119,7 @@ class RasterWriter:
         Raises:
             RunError: GDAL could not write it.
         """
-        place = RasterioWindow(window.col, window.row, window.width, window.height)  # type: ignore[call-arg,unused-ignore]
+        place = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
             if pixels.ndim == 2:
                 self._file.write(pixels, 1, window=place)
@@ -188,4 +188,4 @@ def _check(path: Path) -> None:
         with rasterio.open(path, **({} if level is None else {"overview_level": level})) as file:
             for row in (0, file.height - 1):
                 for col in (0, file.width - 1):
-                    file.read(1, window=RasterioWindow(col, row, 1, 1))  # type: ignore[call-arg,unused-ignore]
+                    file.read(1, window=RasterioWindow(col, row, 1, 1))

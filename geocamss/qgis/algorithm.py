@@ -18,6 +18,34 @@ __all__ = ["Algorithm"]
 class Algorithm(QgsProcessingAlgorithm):
     """One command of geocamss."""
 
+    NAME: str
+    """What scripts call it."""
+
+    TITLE: str
+    """What people call it."""
+
+    HELP: str
+    """What stands beside the parameters."""
+
+    TAGS: tuple[str, ...]
+    """What the toolbox finds it by, besides its name."""
+
+    def name(self) -> str:
+        """What scripts call it."""
+        return self.NAME
+
+    def displayName(self) -> str:
+        """What people call it."""
+        return self.TITLE
+
+    def shortHelpString(self) -> str:
+        """What stands beside the parameters."""
+        return self.HELP.replace("\n", "<br>")
+
+    def tags(self) -> list[str]:
+        """What the toolbox finds it by, besides its name."""
+        return list(self.TAGS)
+
     def canExecute(self) -> tuple[bool, str]:
         """Whether the command is there, and what to do if not."""
         return (True, "") if executable() else (False, NOT_FOUND)

@@ -66,6 +66,11 @@ A run that is canceled can be taken up: run it again with the same folder."""
 class MapScene(Algorithm):
     """``geocamss predict``."""
 
+    NAME = "map"
+    TITLE = "Map a scene"
+    HELP = _HELP
+    TAGS = ("land cover", "classification", "segmentation", "imagery", "deep learning")
+
     SCENE = "SCENE"
     MODEL = "MODEL"
     MODEL_FILE = "MODEL_FILE"
@@ -92,22 +97,6 @@ class MapScene(Algorithm):
     def createInstance(self) -> MapScene:
         """A copy that is shown or run, with the models that there are now."""
         return MapScene(model_names())
-
-    def name(self) -> str:
-        """What scripts call it."""
-        return "map"
-
-    def displayName(self) -> str:
-        """What people call it."""
-        return "Map a scene"
-
-    def shortHelpString(self) -> str:
-        """What stands beside the parameters."""
-        return _HELP.replace("\n", "<br>")
-
-    def tags(self) -> list[str]:
-        """What the toolbox finds it by, besides its name."""
-        return ["land cover", "classification", "segmentation", "imagery", "deep learning"]
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Say which parameters and outputs there are."""

@@ -33,6 +33,11 @@ neighbors, borders are smoothed, and simplified together, so that neighbors stay
 class Vectorize(Algorithm):
     """``geocamss vectorize``."""
 
+    NAME = "vectorize"
+    TITLE = "Vectorize"
+    HELP = _HELP
+    TAGS = ("polygonize", "raster to vector", "classes", "simplify")
+
     CLASSES = "CLASSES"
     MIN_AREA = "MIN_AREA"
     SIMPLIFY = "SIMPLIFY"
@@ -49,22 +54,6 @@ class Vectorize(Algorithm):
     def createInstance(self) -> Vectorize:
         """A copy that is shown or run."""
         return Vectorize()
-
-    def name(self) -> str:
-        """What scripts call it."""
-        return "vectorize"
-
-    def displayName(self) -> str:
-        """What people call it."""
-        return "Vectorize"
-
-    def shortHelpString(self) -> str:
-        """What stands beside the parameters."""
-        return _HELP.replace("\n", "<br>")
-
-    def tags(self) -> list[str]:
-        """What the toolbox finds it by, besides its name."""
-        return ["polygonize", "raster to vector", "classes", "simplify"]
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Say which parameters there are."""

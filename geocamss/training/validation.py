@@ -18,6 +18,7 @@ from geocamss.modelcard import ModelCard
 from geocamss.output.raster import quiet_gdal
 from geocamss.training.recipe import Recipe
 from geocamss.training.sources import IGNORED, LabeledImage, PairSource, load_source
+from geocamss.training.sources.pairs import pair_files
 
 __all__ = ["validation_pairs"]
 
@@ -55,16 +56,8 @@ def validation_pairs(recipe: Recipe, data: Path, work: Path) -> tuple[Pair, ...]
 
 def _painted(source: PairSource, data: Path) -> Iterator[Pair]:
     meaning = {color: name for name, color in source.colors.items()}
-    for folder in source.folders:
-        images = sorted((data / folder).glob(source.images))
-        if not images:
-            raise RecipeError(
-                f"source {source.name!r}: no file {source.images} in {data / folder}; "
-                "check --data and folders"
-            )
-        for image in images:
-            mask = data / folder / source.masks.format(stem=image.stem)
-            yield Pair(str(image), LabelFile(str(mask), meaning))
+    for image, mask in pair_files(source, data):
+        yield Pair(str(image), LabelFile(str(mask), meaning))
 
 
 def _written(image: LabeledImage, card: ModelCard, folder: Path) -> Pair:

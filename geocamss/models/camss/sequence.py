@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from geocamss.models.camss.transformer import Block, Layout, rotary
+from geocamss.models.camss.transformer import Block, Layout, image_tokens, rotary
 
 __all__ = ["SequenceTransformer"]
 
@@ -70,9 +70,7 @@ class SequenceTransformer(nn.Module):
     ) -> Tensor:
         """As ``forward``, of the image tokens as well: (B, 2, h, w, width), the image's first."""
         batch, _, height, width = features.shape
-        image = self.image_in(features.permute(0, 2, 3, 1))  # (B, h, w, width)
-        if drop is not None:
-            image = torch.where(drop[:, None, None, None], self.null_image.to(image.dtype), image)
+        image = image_tokens(self.image_in, self.null_image, features, drop)  # (B, h, w, width)
         image = image.flatten(1, 2)  # (B, N, width)
         angles = rotary(height, width, self.head_channels, image.device)
         visible = None if seen is None else seen.flatten(1)  # (B, N)

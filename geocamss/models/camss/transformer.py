@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Block", "Layout", "Transformer", "rotary"]
+__all__ = ["Block", "Layout", "Transformer", "image_tokens", "rotary"]
 
 _ROTARY_BASE = 100.0
 """Longest wavelength of the rotary positions is 2 pi times this, in tokens."""
@@ -123,6 +123,26 @@ class Block(nn.Module):
         return x.view(batch, count, self.heads, width // self.heads).transpose(1, 2)
 
 
+def image_tokens(
+    enter: nn.Linear, null_image: Tensor, features: Tensor, drop: Tensor | None
+) -> Tensor:
+    """Features to tokens, the null image in place of chips that are dropped.
+
+    Args:
+        enter: From channels of the features to those of a token.
+        null_image: (width,).
+        features: (B, C, h, w).
+        drop: (B,) bool; None drops none.
+
+    Returns:
+        (B, h, w, width).
+    """
+    image: Tensor = enter(features.permute(0, 2, 3, 1))
+    if drop is None:
+        return image
+    return torch.where(drop[:, None, None, None], null_image.to(image.dtype), image)
+
+
 class Transformer(nn.Module):
     """Image features and known mask latents to one condition vector a token."""
 
@@ -162,9 +182,7 @@ class Transformer(nn.Module):
             (B, h, w, width).
         """
         _, _, height, width = features.shape
-        image = self.image_in(features.permute(0, 2, 3, 1))  # (B, h, w, width)
-        if drop is not None:
-            image = torch.where(drop[:, None, None, None], self.null_image.to(image.dtype), image)
+        image = image_tokens(self.image_in, self.null_image, features, drop)  # (B, h, w, width)
         x = (image + self._mask_tokens(image, latents, known)).flatten(1, 2)  # (B, N, width)
         layout = self._layout((height, width), seen, x)
         for block in self.blocks:

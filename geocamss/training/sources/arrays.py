@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
-from geocamss.training.sources.image import LabeledImage, as_stored, channel_table
+from geocamss.training.sources.image import LabeledImage, as_stored, band_order, named_table
 from geocamss.training.sources.part import keep_part
 from geocamss.training.sources.spec import ArraySource
 
@@ -24,14 +24,8 @@ def load_arrays(source: ArraySource, card: ModelCard, data: Path) -> list[Labele
     Raises:
         RecipeError: a file is missing or damaged, or lacks an array or a band.
     """
-    missing = [name for name in card.band_names if name not in source.bands]
-    if missing:
-        raise RecipeError(
-            f"source {source.name!r}: has no band {missing[0]!r}; it has {', '.join(source.bands)}"
-        )
-    order = [source.bands.index(name) for name in card.band_names]
-    names = card.classes.names
-    table = channel_table({value: names.index(name) for name, value in source.values.items()})
+    order = band_order(source.name, source.bands, card)
+    table = named_table(source.values, card)
     return [_load(data / file, source, card, order, table) for file in source.files]
 
 

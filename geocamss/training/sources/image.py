@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
 from geocamss.scene.grid import Grid
 
-__all__ = ["IGNORED", "LabeledImage", "as_stored", "channel_table"]
+__all__ = [
+    "IGNORED",
+    "LabeledImage",
+    "as_stored",
+    "band_order",
+    "channel_table",
+    "named_table",
+]
 
 IGNORED = 255
 """Label of pixels that count in no loss and no score."""
@@ -57,6 +66,26 @@ def channel_table(values: dict[int, int]) -> Tensor:
     for value, channel in values.items():
         table[value] = channel
     return table
+
+
+def named_table(values: Mapping[str, int], card: ModelCard) -> Tensor:
+    """A table to look labels up in, as ``channel_table``, from stored labels by class name."""
+    names = card.classes.names
+    return channel_table({value: names.index(name) for name, value in values.items()})
+
+
+def band_order(source: str, bands: Sequence[str], card: ModelCard) -> list[int]:
+    """Where in a source's bands those of the card stand.
+
+    Raises:
+        RecipeError: one is not there.
+    """
+    missing = [name for name in card.band_names if name not in bands]
+    if missing:
+        raise RecipeError(
+            f"source {source!r}: has no band {missing[0]!r}; it has {', '.join(bands)}"
+        )
+    return [bands.index(name) for name in card.band_names]
 
 
 def as_stored(physical: Tensor, card: ModelCard) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from geocamss.errors import RecipeError
 from geocamss.training.sources.image import IGNORED, LabeledImage
 from geocamss.training.sources.spec import PairSource
 
-__all__ = ["load_pairs", "parse_colors"]
+__all__ = ["load_pairs", "pair_files", "parse_colors"]
 
 
 def parse_colors(mask: np.ndarray, colors: dict[str, str], classes: ClassScheme) -> np.ndarray:
@@ -43,7 +44,15 @@ def load_pairs(source: PairSource, classes: ClassScheme, data: Path) -> list[Lab
     Raises:
         RecipeError: a file is missing or cannot be read.
     """
-    images = []
+    return [_load_pair(*files, source, classes) for files in pair_files(source, data)]
+
+
+def pair_files(source: PairSource, data: Path) -> Iterator[tuple[Path, Path]]:
+    """Each image of a source with its mask.
+
+    Raises:
+        RecipeError: a folder has no image.
+    """
     for folder in source.folders:
         found = sorted((data / folder).glob(source.images))
         if not found:
@@ -52,9 +61,7 @@ def load_pairs(source: PairSource, classes: ClassScheme, data: Path) -> list[Lab
                 "check --data and folders"
             )
         for path in found:
-            mask = data / folder / source.masks.format(stem=path.stem)
-            images.append(_load_pair(path, mask, source, classes))
-    return images
+            yield path, data / folder / source.masks.format(stem=path.stem)
 
 
 def _load_pair(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
-from geocamss.training.sources.image import IGNORED, LabeledImage, channel_table
+from geocamss.training.sources.image import IGNORED, LabeledImage, band_order, named_table
 from geocamss.training.sources.spec import TorchgeoSource
 
 __all__ = ["load_torchgeo"]
@@ -26,14 +26,8 @@ def load_torchgeo(source: TorchgeoSource, card: ModelCard, data: Path) -> list[L
         RecipeError: torchgeo has no such data set, it is not on the disk, or its samples have no
             image and mask of the bands that the recipe names.
     """
-    missing = [name for name in card.band_names if name not in source.bands]
-    if missing:
-        raise RecipeError(
-            f"source {source.name!r}: has no band {missing[0]!r}; it has {', '.join(source.bands)}"
-        )
-    order = [source.bands.index(name) for name in card.band_names]
-    names = card.classes.names
-    table = channel_table({value: names.index(name) for name, value in source.values.items()})
+    order = band_order(source.name, source.bands, card)
+    table = named_table(source.values, card)
     return [
         _image(f"{source.dataset} {index}", sample, source, order, table)
         for index, sample in _samples(_dataset(source, data), source.limit)

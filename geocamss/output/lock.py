@@ -1,0 +1,43 @@
+"""A lock on a file: one process at a time, and none that has died."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import TextIO
+
+from geocamss.errors import OutputError
+
+__all__ = ["take_lock"]
+
+
+def take_lock(file: Path, folder: Path, who: str) -> TextIO:
+    """Lock a file; closing it gives the lock back.
+
+    The kernel drops the lock when the process ends, however it ends.
+
+    Args:
+        file: What is locked; it is made.
+        folder: What is protected, for the message.
+        who: What else may hold it, for the message: a run, a job.
+
+    Raises:
+        OSError: the file cannot be made.
+        OutputError: another process holds the lock.
+    """
+    lock = file.open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        raise OutputError(
+            f"another {who} (process {holder}) is writing into {folder}; "
+            "wait for it, or choose another folder with -o"
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
