@@ -18,6 +18,9 @@ from .output.maps import NORTH_UP, SCHEME, UTM, landscape, write_map
 PIXELS = landscape(60, 80, seed=2, smooth=4.0)
 
 
+EXTRA = "is in the extra geocamss[notebook]"
+
+
 @pytest.fixture
 def result(tmp_path) -> Result:
     classes = write_map(tmp_path / "classes.tif", PIXELS, UTM, NORTH_UP)
@@ -32,7 +35,7 @@ def result(tmp_path) -> Result:
 
 
 def test_xarray_holds_the_map(result):
-    pytest.importorskip("rioxarray")
+    pytest.importorskip("rioxarray", reason=EXTRA)
     found = result.to_xarray()
     assert found["classes"].dtype == np.uint8
     assert np.array_equal(found["classes"].values, PIXELS)
@@ -50,7 +53,7 @@ def test_polygons_cover_the_map(result):
 
 
 def test_show_draws_the_colors_of_the_classes(result):
-    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib = pytest.importorskip("matplotlib", reason=EXTRA)
     matplotlib.use("Agg")
     axes = result.show()
     drawn = np.asarray(axes.images[0].get_array())
@@ -63,8 +66,8 @@ def test_show_draws_the_colors_of_the_classes(result):
 
 
 def test_explore_shows_the_largest_polygons(result):
-    pytest.importorskip("folium")
-    pytest.importorskip("mapclassify")
+    pytest.importorskip("folium", reason=EXTRA)
+    pytest.importorskip("mapclassify", reason=EXTRA)
     with pytest.warns(GeocamssWarning, match="the largest 3 of"):
         assert result.explore(most=3, tiles=None) is not None
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -408,7 +409,6 @@ def test_overviews_are_read_where_they_serve(make):
 
 
 def test_large_reductions_need_little_memory(make):
-    tracemalloc = pytest.importorskip("tracemalloc")
     path = make(np.full((3, 4000, 4000), 9, np.uint8), tiled=True)
     tracemalloc.start()
     found, valid, _ = read(path, gsd=1000.0)
