@@ -17,7 +17,7 @@ from torch.nn import functional
 from geocamss.training.recipe import Augmentation
 from geocamss.training.sources import IGNORED, LabeledImage
 
-__all__ = ["Chip", "colorize", "cut", "hide_corner"]
+__all__ = ["Chip", "chance", "colorize", "cut", "hide_corner"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def _uniform(low: float, high: float, generator: Generator) -> float:
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
-def _chance(share: float, generator: Generator) -> bool:
+def chance(share: float, generator: Generator) -> bool:
+    """Whether something of this chance happens."""
     return float(torch.rand((), generator=generator)) < share
 
 
@@ -57,14 +58,14 @@ def cut(source: LabeledImage, size: int, how: Augmentation, generator: Generator
     low, high = how.scale
     zoom = math.exp(_uniform(math.log(low), math.log(high), generator))
     apart = math.exp(_uniform(-how.stretch, how.stretch, generator) / 2)
-    angle = _uniform(-math.pi, math.pi, generator) if _chance(how.rotation, generator) else 0.0
+    angle = _uniform(-math.pi, math.pi, generator) if chance(how.rotation, generator) else 0.0
     tall, wide = size / zoom * apart, size / zoom / apart
     # Chip pixels wider than one and a half of the image's are means, not samples, of these.
     factor = max(1, int(tall / size + 0.5))
     window = _window(source, (tall, wide), angle, factor, generator)
     image, labels, valid = _sample(window, size, (tall, wide), angle, factor)
     quarter = int(torch.randint(4, (), generator=generator))
-    flip = _chance(0.5, generator)
+    flip = chance(0.5, generator)
 
     def turn(x: Tensor) -> Tensor:
         x = torch.rot90(x, quarter, (-2, -1))
@@ -128,7 +129,7 @@ def _sample(
 
 def hide_corner(chip: Chip, how: Augmentation, generator: Generator) -> Chip:
     """Make what lies beyond a random line nodata, as at the rim of a scene."""
-    if not _chance(how.nodata, generator):
+    if not chance(how.nodata, generator):
         return chip
     height, width = chip.valid.shape
     angle = _uniform(0, 2 * math.pi, generator)
@@ -164,7 +165,7 @@ def colorize(image: Tensor, how: Augmentation, generator: Generator) -> Tensor:
     image = gray + (image - gray) * keep
     middle = image.mean()
     image = middle + (image - middle) * draw(how.contrast)
-    if _chance(how.blur, generator):
+    if chance(how.blur, generator):
         sigma = _uniform(0.4, 1.5, generator)
         image = gaussian_blur2d(image[None], (7, 7), (sigma, sigma))[0]
     if how.noise:

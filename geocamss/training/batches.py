@@ -11,7 +11,8 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from geocamss.modelcard import ModelCard
-from geocamss.training.augment import Chip, colorize, cut, hide_corner
+from geocamss.training.augment import Chip, chance, colorize, cut, hide_corner
+from geocamss.training.corrupt import corrupt
 from geocamss.training.recipe import Training
 from geocamss.training.sources import LabeledImage
 
@@ -112,7 +113,10 @@ class Batches(Dataset[Batch]):
         chip = hide_corner(chip, how, generator)
         # Gamma and noise are meant for values from 0 to 1, whatever the units of the card.
         image = physical(chip.image, self._card) / self._white
-        return Chip(colorize(image, how, generator) * self._white, chip.labels, chip.valid)
+        image = colorize(image, how, generator)
+        if chance(how.corrupted, generator):
+            image = corrupt(image, chip.valid, self._card.band_names, generator)
+        return Chip(image * self._white, chip.labels, chip.valid)
 
 
 def white(card: ModelCard) -> float:

@@ -84,6 +84,9 @@ class Augmentation(_Strict):
     nodata: float = Field(default=0.05, ge=0, le=1)
     """Chance that a corner of a chip is made nodata."""
 
+    corrupted: float = Field(default=0.0, ge=0, le=1)
+    """Chance that a chip is spoiled by one of the corruptions that ``evaluate --corrupt`` sweeps."""
+
     @model_validator(mode="after")
     def _range(self) -> Self:
         low, high = self.scale
