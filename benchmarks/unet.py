@@ -1,11 +1,12 @@
 """The segmenter beside a U-Net: same data, augmentation, optimizer, parameters and minutes.
 
-    python benchmarks/unet.py --data ../shared/data --minutes 25
+    python benchmarks/unet.py --data ../shared/data
 
-trains a U-Net (Ronneberger et al., 2015, with batch normalization) for that long, with cross-
-entropy and Dice, and prints its scores beside those of the shipped model. With ``--both`` the
-segmenter is trained as well, for the same time under the same load, instead of taking the shipped
-one. Both keep the moving average that scores best on the recipe's validation images.
+trains a U-Net (Ronneberger et al., 2015, with batch normalization) by the three recipes of the
+default model one after another, with cross-entropy and Dice, and prints its scores beside those of
+the shipped model. ``--recipes`` takes others, and ``--minutes`` gives each so long. With ``--both``
+the segmenter is trained as well, for the same time under the same load, instead of taking the
+shipped one. Both keep the moving average that the recipe says.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import copy
 import json
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +42,8 @@ from geocamss.training.sources import LabeledImage
 from geocamss.training.train import Data, fit, load_data
 
 ROOT = Path(__file__).resolve().parent.parent
+
+DEFAULT_RECIPES = [ROOT / "recipes" / f"aerial-landcover{part}.yaml" for part in ("", "-2", "-3")]
 
 WIDTHS = (16, 32, 64, 160, 304)
 """Channels by level: multiples of 16, and as many parameters as the segmenter has (2.7 M)."""
@@ -99,19 +102,40 @@ class PlainObjective:
         )
 
 
-def train(network: nn.Module, objective: Objective, recipe: Recipe, data: Data) -> Segmenter:
-    """Train a network by the recipe; its best moving average."""
-    card = recipe.card_without_results()
+@dataclass(frozen=True)
+class Part:
+    """A recipe with all that it trains on."""
+
+    recipe: Recipe
+    data: Data
+    weights: Tensor
+    """(K,) weights of the classes."""
+
+
+def load_part(path: Path, folder: Path, minutes: float | None) -> Part:
+    """Read a recipe and its data."""
+    recipe = changed(load_recipe(path), minutes=minutes, max_steps=None)
+    data = load_data(recipe, folder)
+    frequencies = class_frequencies(data.pools, len(recipe.card_without_results().classes))
+    return Part(recipe, data, class_weights(frequencies, recipe.training.class_power))
+
+
+def train(
+    network: nn.Module, objective: Callable[[Training, Tensor], Objective], part: Part
+) -> Segmenter:
+    """Train a network by one recipe; the average that it keeps is what the next one starts from."""
+    card, training = part.recipe.card_without_results(), part.recipe.training
     loop = Loop(
         network,
-        objective=objective,
+        objective=objective(training, part.weights),
         card=card,
-        training=recipe.training,
-        batches=partial(Batches, data.pools, card, recipe.training),
-        validation=data.validation,
+        training=training,
+        batches=partial(Batches, part.data.pools, card, training),
+        validation=part.data.validation,
     )
     fit(loop)
-    print(f"  {loop.global_step} steps of {recipe.training.batch} chips")
+    print(f"  {loop.global_step} steps of {training.batch} chips of {training.chip} pixels")
+    network.load_state_dict(loop.best.state_dict())
     return loop.segmenter(loop.best)
 
 
@@ -163,41 +187,41 @@ def report(title: str, images: Sequence[LabeledImage], models: dict[str, Segment
 def main() -> None:
     """Parse, train, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "aerial-landcover.yaml")
+    parser.add_argument("--recipes", type=Path, nargs="+", default=DEFAULT_RECIPES)
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
-    parser.add_argument("--minutes", type=float, help="training time; the recipe's by default")
+    parser.add_argument("--minutes", type=float, help="training time by each recipe, for its own")
     parser.add_argument("--both", action="store_true", help="train the segmenter as well")
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
-    recipe = load_recipe(options.recipe)
-    recipe = changed(recipe, minutes=options.minutes, max_steps=None)
-    card = recipe.card_without_results()
+    first = load_recipe(options.recipes[0])
+    card = first.card_without_results()
     bands, classes = len(card.bands), len(card.classes)
-    data = load_data(recipe, options.data)
-    frequencies = class_frequencies(data.pools, classes)
-    weights = class_weights(frequencies, recipe.training.class_power)
-
-    print(f"U-Net, {recipe.training.minutes:g} minutes")
-    torch.manual_seed(recipe.training.seed)
+    torch.manual_seed(first.training.seed)
     unet = UNet(bands, WIDTHS, classes)
-    models = {"U-Net": train(unet, PlainObjective(recipe.training, weights), recipe, data)}
-    torch.manual_seed(recipe.training.seed)
-    network = build(recipe.model, bands, classes)
-    if options.both:
-        print(f"CAM-Seg, {recipe.training.minutes:g} minutes")
-        models["CAM-Seg"] = train(network, CamssObjective(recipe.training, weights), recipe, data)
-    else:
+    torch.manual_seed(first.training.seed)
+    camss = build(first.model, bands, classes)
+    models = {}
+    minutes = 0.0
+    for recipe in options.recipes:
+        part = load_part(recipe, options.data, options.minutes)
+        minutes += part.recipe.training.minutes
+        print(f"{recipe.name}: U-Net, {part.recipe.training.minutes:g} minutes", flush=True)
+        models["U-Net"] = train(unet, PlainObjective, part)
+        if options.both:
+            print(f"{recipe.name}: CAM-Seg", flush=True)
+            models["CAM-Seg"] = train(camss, CamssObjective, part)
+    if not options.both:
         models["CAM-Seg"] = checkpoint.load(registry.path(registry.DEFAULT))
 
-    result: dict = {"minutes": recipe.training.minutes}
-    for name, module in (("U-Net", unet), ("CAM-Seg", network)):
+    result: dict = {"minutes": minutes}
+    for name, module in (("U-Net", unet), ("CAM-Seg", camss)):
         count = sum(p.numel() for p in module.parameters())
         rate = speed(models[name])
         print(f"{name}: {count / 1e6:.2f} M parameters, {rate:.2f} Mpx/s, model alone")
         result[name] = {"parameters": count, "mpx_per_second": rate}
-    result["validation"] = report("Validation images", data.validation, models)
+    result["validation"] = report("Validation images", part.data.validation, models)
     demo = demo_scene(card)
     if demo:
         result["demo"] = report("Simulated demo scene", demo, models)
