@@ -23,6 +23,7 @@ from pathlib import Path
 
 import rasterio
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 
 from geocamss.evaluation.scores import Scores
@@ -191,6 +192,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
     parser.add_argument("--minutes", type=float, help="training time by each recipe, for its own")
     parser.add_argument("--both", action="store_true", help="train the segmenter as well")
+    parser.add_argument("--weights", type=Path, help="write the U-Net's weights here")
+    parser.add_argument("--start-from", type=Path, help="the U-Net's weights to go on from")
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -200,6 +203,8 @@ def main() -> None:
     bands, classes = len(card.bands), len(card.classes)
     torch.manual_seed(first.training.seed)
     unet = UNet(bands, WIDTHS, classes)
+    if options.start_from:
+        unet.load_state_dict(load_file(options.start_from))
     torch.manual_seed(first.training.seed)
     camss = build(first.model, bands, classes)
     models = {}
@@ -209,6 +214,8 @@ def main() -> None:
         minutes += part.recipe.training.minutes
         print(f"{recipe.name}: U-Net, {part.recipe.training.minutes:g} minutes", flush=True)
         models["U-Net"] = train(unet, PlainObjective, part)
+        if options.weights:
+            save_file({k: v.contiguous() for k, v in unet.state_dict().items()}, options.weights)
         if options.both:
             print(f"{recipe.name}: CAM-Seg", flush=True)
             models["CAM-Seg"] = train(camss, CamssObjective, part)
