@@ -1,0 +1,259 @@
+"""The segmenter beside what people use today: same data, augmentation, optimizer and minutes.
+
+    python -m benchmarks.compare --data ../shared/data
+
+trains a U-Net by the recipes of the default model, one after another, and prints its scores beside
+those of the shipped model, on the recipes' validation images and on the simulated demo scene.
+``--networks`` takes others, CAM-Seg among them: it is then trained for the same time under the same
+load. ``--minutes`` is the time by each recipe, ``--seeds`` repeats everything. ``--corrupt`` adds
+the robustness sweep. ``--weights`` keeps what was trained, and trains nothing again that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import mean, pstdev
+
+import numpy as np
+import rasterio
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from benchmarks.baselines import BASELINES, PlainObjective
+from geocamss.evaluation.corruptions import CORRUPTIONS, Corruption, Patch
+from geocamss.evaluation.scores import Scores
+from geocamss.modelcard import ModelCard
+from geocamss.models import checkpoint, registry
+from geocamss.models.camss.network import build
+from geocamss.models.segmenter import Sampling, Segmenter
+from geocamss.scene.window import Window
+from geocamss.training.batches import Batches, class_frequencies
+from geocamss.training.evaluation import score_images
+from geocamss.training.loop import Loop
+from geocamss.training.objective import CamssObjective, Objective, class_weights
+from geocamss.training.recipe import Recipe, Training, changed, load_recipe
+from geocamss.training.sources import LabeledImage
+from geocamss.training.train import Data, fit, load_data
+
+ROOT = Path(__file__).resolve().parent.parent
+
+DEFAULT_RECIPES = [ROOT / "recipes" / f"aerial-landcover{part}.yaml" for part in ("", "-2", "-3")]
+
+CAMSS = "CAM-Seg"
+SHIPPED = "shipped"
+
+Models = dict[str, list[Segmenter]]
+"""By network, one for each seed."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A recipe with all that it trains on."""
+
+    recipe: Recipe
+    data: Data
+    weights: Tensor
+    """(K,) weights of the classes."""
+
+
+def load_part(path: Path, folder: Path, minutes: float | None) -> Part:
+    """Read a recipe and its data."""
+    recipe = changed(load_recipe(path), minutes=minutes, max_steps=None)
+    data = load_data(recipe, folder)
+    frequencies = class_frequencies(data.pools, len(recipe.card_without_results().classes))
+    return Part(recipe, data, class_weights(frequencies, recipe.training.class_power))
+
+
+def make(name: str, recipe: Recipe, seed: int) -> nn.Module:
+    """A network of random weights."""
+    card = recipe.card_without_results()
+    bands, classes = len(card.bands), len(card.classes)
+    torch.manual_seed(seed)
+    return build(recipe.model, bands, classes) if name == CAMSS else BASELINES[name](bands, classes)
+
+
+def objective_of(name: str) -> Callable[[Training, Tensor], Objective]:
+    """What a network is trained with."""
+    return CamssObjective if name == CAMSS else PlainObjective
+
+
+def train(network: nn.Module, name: str, part: Part, seed: int) -> None:
+    """Train a network by one recipe; the average that it keeps is what the next one starts from."""
+    training = part.recipe.training.model_copy(update={"seed": seed})
+    card = part.recipe.card_without_results()
+    loop = Loop(
+        network,
+        objective=objective_of(name)(training, part.weights),
+        card=card,
+        training=training,
+        batches=partial(Batches, part.data.pools, card, training),
+        validation=part.data.validation,
+    )
+    fit(loop)
+    print(f"  {loop.global_step} steps of {training.batch} chips of {training.chip} pixels")
+    network.load_state_dict(loop.best.state_dict())
+
+
+def trained(name: str, parts: Sequence[Part], seed: int, kept: Path | None) -> Segmenter:
+    """A network trained by one recipe after another, or read if it was kept."""
+    network = make(name, parts[0].recipe, seed)
+    file = kept / f"{name}-{seed}.safetensors" if kept else None
+    if file and file.is_file():
+        network.load_state_dict(load_file(file))
+    else:
+        for part in parts:
+            minutes = part.recipe.training.minutes
+            print(f"{name}, seed {seed}: {part.recipe.card.name}, {minutes:g} minutes", flush=True)
+            train(network, name, part, seed)
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            save_file({k: v.contiguous() for k, v in network.state_dict().items()}, file)
+    count = sum(p.numel() for p in network.parameters())
+    last = parts[-1]
+    segmenter = objective_of(name)(last.recipe.training, last.weights).segmenter(
+        network, last.recipe.card_without_results()
+    )
+    print(f"{name}: {count / 1e6:.2f} M parameters, {speed(segmenter):.2f} Mpx/s, model alone")
+    return segmenter
+
+
+def speed(segmenter: Segmenter) -> float:
+    """Megapixels a second of the model alone, chips of the card's size."""
+    size, count = segmenter.card.chip, 8
+    chips = torch.randn(count, len(segmenter.card.bands), size, size, device=segmenter.device)
+    valid = torch.ones(count, size, size, dtype=torch.bool, device=segmenter.device)
+    corners = torch.zeros(count, 2, dtype=torch.int64)
+    segmenter(chips, valid, corners, Sampling())
+    started = time.perf_counter()
+    for _ in range(3):
+        segmenter(chips, valid, corners, Sampling())
+    return 3 * count * size * size / (time.perf_counter() - started) / 1e6
+
+
+def demo_scene(card: ModelCard) -> list[LabeledImage]:
+    """The simulated demo scene and its truth, if they are there."""
+    scene, truth = ROOT / "tiles" / "demo.tif", ROOT / "tiles" / "demo-truth.tif"
+    if not scene.is_file() or not truth.is_file():
+        return []
+    with rasterio.open(scene) as dataset:
+        image = torch.from_numpy(dataset.read([1, 2, 3]))
+        valid = torch.from_numpy(dataset.dataset_mask() > 0)
+    with rasterio.open(truth) as dataset:
+        values = torch.from_numpy(dataset.read(1)).long()
+    channels = torch.full((256,), 255, dtype=torch.uint8)
+    for channel, value in enumerate(card.classes.values):
+        channels[value] = channel
+    return [LabeledImage(str(scene), image, channels[values], valid)]
+
+
+def spoiled(
+    image: LabeledImage, bands: tuple[str, ...], corruption: Corruption, strength: float
+) -> LabeledImage:
+    """An 8-bit picture, corrupted."""
+    values = (image.image.float() / 255).masked_fill(~image.valid, 0).numpy()
+    place = Window(0, 0, *image.labels.shape)
+    result = corruption.apply(Patch(values, image.valid.numpy(), place, bands, 0), strength)
+    stored = np.rint(np.clip(result, 0, 1) * 255).astype(np.uint8)
+    return replace(image, image=torch.from_numpy(stored))
+
+
+def report(title: str, images: Sequence[LabeledImage], models: Models) -> dict[str, list[Scores]]:
+    """Print a table: means over the seeds, and how far these lie apart."""
+    names = next(iter(models.values()))[0].card.classes.names
+    header = "  ".join(f"{name:>10}" for name in names)
+    print(f"\n{title}: IoU by class, mean, pixel accuracy, percent")
+    print(f"  {'':<10}{header}  {'mIoU':>13}  accuracy")
+    result = {}
+    for name, segmenters in models.items():
+        found = [score_images(segmenter, images) for segmenter in segmenters]
+        ious = "  ".join(f"{value:10.1%}" for value in np.mean([s.iou for s in found], axis=0))
+        means = [s.miou for s in found]
+        spread = f"± {pstdev(means) * 100:.1f}" if len(means) > 1 else ""
+        accuracy = mean(s.accuracy for s in found)
+        print(f"  {name:<10}{ious}  {mean(means):7.1%} {spread:<5}  {accuracy:8.1%}", flush=True)
+        result[name] = found
+    return result
+
+
+def sweep(
+    images: Sequence[LabeledImage], models: Models, clean: dict[str, list[Scores]]
+) -> dict[str, dict[str, list[float]]]:
+    """Print what is left of the score under every corruption, in percent of the clean one."""
+    bands = next(iter(models.values()))[0].card.band_names
+    head = "  ".join(f"{name:>18}" for name in models)
+    print(f"\nLeft of mIoU and of mean precision, percent\n  {'':<24}{head}")
+    result: dict[str, dict[str, list[float]]] = {}
+    for corruption in CORRUPTIONS.values():
+        for strength in corruption.levels(bands):
+            worse = [spoiled(image, bands, corruption, strength) for image in images]
+            row = {}
+            for name, segmenters in models.items():
+                found = [score_images(segmenter, worse) for segmenter in segmenters]
+                pairs = list(zip(found, clean[name], strict=True))
+                row[name] = [
+                    mean(s.miou / c.miou for s, c in pairs),
+                    mean(s.mean_precision / c.mean_precision for s, c in pairs),
+                ]
+            label = f"{corruption.name} {strength:g}"
+            cells = "  ".join(f"{a * 100:11.1f} {b * 100:6.1f}" for a, b in row.values())
+            print(f"  {label:<24}{cells}", flush=True)
+            result[label] = row
+    return result
+
+
+def main() -> None:
+    """Parse, train, print."""
+    choices = [*BASELINES, CAMSS, SHIPPED]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipes", type=Path, nargs="+", default=DEFAULT_RECIPES)
+    parser.add_argument("--data", type=Path, required=True, help="the data folder")
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        choices=choices,
+        default=["U-Net", SHIPPED],
+        metavar="NAME",
+        help=", ".join(choices),
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--minutes", type=float, help="training time by each recipe, for its own")
+    parser.add_argument("--corrupt", action="store_true", help="sweep corruptions as well")
+    parser.add_argument("--weights", type=Path, help="folder that keeps what was trained")
+    parser.add_argument("--json", type=Path, help="write the numbers here too")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+
+    parts = [load_part(path, options.data, options.minutes) for path in options.recipes]
+    models: Models = {}
+    for name in options.networks:
+        if name == SHIPPED:
+            models[name] = [checkpoint.load(registry.path(registry.DEFAULT))]
+        else:
+            models[name] = [trained(name, parts, seed, options.weights) for seed in options.seeds]
+    held_out = parts[-1].data.validation
+    clean = report("Held-out images", held_out, models)
+    result: dict[str, object] = {
+        "minutes": sum(part.recipe.training.minutes for part in parts),
+        "seeds": options.seeds,
+        "held out": {name: [asdict(s) for s in found] for name, found in clean.items()},
+    }
+    demo = demo_scene(parts[0].recipe.card_without_results())
+    if demo:
+        found = report("Simulated demo scene", demo, models)
+        result["demo"] = {name: [asdict(s) for s in each] for name, each in found.items()}
+    if options.corrupt:
+        result["left under corruption"] = sweep(held_out, models, clean)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
