@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 
 import geocamss
 from geocamss.errors import OutputError
+from geocamss.whole import whole
 
 __all__ = ["write_plugin"]
 
@@ -39,25 +38,12 @@ def write_plugin(target: str | os.PathLike[str], *, overwrite: bool = False) -> 
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already: choose another name, or give --overwrite")
     try:
-        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".", suffix=".zip")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        with whole(path) as part, zipfile.ZipFile(part, "w") as archive:
             for source in _files():
                 archive.writestr(_entry(source), _content(source))
             names = archive.namelist()
-        # A temporary file is its owner's alone; the result is as readable as any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        partial.chmod(0o666 & ~mask)
-        partial.replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
     return names
 
 

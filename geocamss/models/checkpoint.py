@@ -7,7 +7,6 @@ Nothing is ever unpickled.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from geocamss.models.camss.model import CamssSegmenter
 from geocamss.models.camss.network import CamssNetwork, build
 from geocamss.models.header import CARD, card_of, read_header
 from geocamss.models.segmenter import Segmenter
+from geocamss.whole import whole
 
 __all__ = ["load", "load_network", "save"]
 
@@ -48,10 +48,9 @@ def save(state: Mapping[str, Tensor], card: ModelCard, path: Path) -> None:
     """
     tensors = {name: _stored(tensor) for name, tensor in state.items() if _is_kept(name)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    # Through bytes: save_file() makes files that nobody but their owner may read.
-    partial.write_bytes(dump(tensors, metadata={CARD: card.model_dump_json()}))
-    os.replace(partial, path)  # noqa: PTH105 -- atomic on every system, unlike rename
+    with whole(path) as part:
+        # Through bytes: save_file() makes files that nobody but their owner may read.
+        part.write_bytes(dump(tensors, metadata={CARD: card.model_dump_json()}))
 
 
 def load(path: Path, device: torch.device | None = None) -> Segmenter:

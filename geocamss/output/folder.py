@@ -13,6 +13,7 @@ from typing import Any, Self, TextIO
 
 from geocamss.errors import OutputError
 from geocamss.output.lock import take_lock
+from geocamss.whole import whole
 
 __all__ = ["WORK", "OutputFolder", "read_key"]
 
@@ -179,6 +180,5 @@ def _load(path: Path) -> Any:
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -38,6 +38,7 @@ from geocamss.output.lonlat import LonLat
 from geocamss.output.png import class_png, gray_png
 from geocamss.scene.ground import ground_scale
 from geocamss.scene.reduced import centers
+from geocamss.whole import whole
 
 __all__ = ["PAGE_BYTES", "PAGE_SIDE", "Level", "Page", "Pixels", "write_page"]
 
@@ -350,12 +351,8 @@ def write_page(
         side = side * 2 // 3
         if picture is not None:
             picture.thumbnail((side, side))
-    part = target.with_name(f".{target.name}.part")
-    try:
+    with whole(target) as part:
         part.write_bytes(text)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def crs_name(crs: CRS) -> str:

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from geocamss.classes import NODATA, ClassScheme
 from geocamss.output.areas import ClassArea
+from geocamss.whole import whole
 
 __all__ = ["render_preview", "stretch", "stretch_range", "stretch_ranges", "stretched"]
 
@@ -297,9 +298,5 @@ def _font(size: int) -> Font:
 
 
 def _save(page: Image.Image, target: Path) -> None:
-    part = target.with_name(f".{target.name}.part")
-    try:
+    with whole(target) as part:
         page.save(part, "PNG", optimize=True)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from geocamss.output.attributes import write_pam
 from geocamss.output.colors import color_table
 from geocamss.simulate.painter import Landscape
 from geocamss.simulate.spectra import WAVELENGTHS
+from geocamss.whole import whole
 
 __all__ = ["DEFAULT_CRS", "DEFAULT_ORIGIN", "check_write", "write"]
 
@@ -121,23 +120,10 @@ def _projected(crs: str) -> CRS:
 def _replace(path: Path, fill: Callable[[Path], None]) -> None:
     """Write a file under another name, and give it its own when it is complete."""
     try:
-        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".", suffix=".tif")
-        os.close(handle)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    partial = Path(name)
-    try:
-        fill(partial)
-        # A temporary file is its owner's alone; the result is as readable as any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        partial.chmod(0o666 & ~mask)
-        partial.replace(path)
+        with whole(path) as part:
+            fill(part)
     except (OSError, RasterioError) as error:
         raise OutputError(f"{path} cannot be written: {error}") from error
-    finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
 
 
 def _write_image(path: Path, landscape: Landscape, profile: Mapping[str, Any]) -> None:

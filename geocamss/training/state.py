@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from geocamss.errors import RecipeError
+from geocamss.whole import whole
 
 __all__ = ["SafetensorsIO"]
 
@@ -32,9 +32,8 @@ class SafetensorsIO(CheckpointIO):
         target.parent.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, Tensor] = {}
         tree = _flatten(checkpoint, tensors)
-        partial = target.with_name(target.name + ".partial")
-        save_file(tensors, partial, metadata={"state": json.dumps(tree)})
-        os.replace(partial, target)  # noqa: PTH105 -- atomic on every system, unlike rename
+        with whole(target) as part:
+            save_file(tensors, part, metadata={"state": json.dumps(tree)})
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: Any = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from geocamss.errors import ModelError
 from geocamss.modelcard import TrainingSource
+from geocamss.whole import whole
 
 __all__ = ["EncoderCard", "is_encoder", "load_encoder", "read_encoder_card", "save_encoder"]
 
@@ -56,9 +56,8 @@ def save_encoder(state: Mapping[str, Tensor], card: EncoderCard, path: Path) -> 
         if not name.endswith("num_batches_tracked")
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(dump(tensors, metadata={CARD: card.model_dump_json()}))
-    os.replace(partial, path)  # noqa: PTH105 -- atomic on every system, unlike rename
+    with whole(path) as part:
+        part.write_bytes(dump(tensors, metadata={CARD: card.model_dump_json()}))
 
 
 def is_encoder(path: Path) -> bool:
