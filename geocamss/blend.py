@@ -20,11 +20,11 @@ from torch import Tensor
 from geocamss.classes import NODATA
 from geocamss.doubt import doubt
 from geocamss.errors import RunError
-from geocamss.output.blocks import BlockMap
+from geocamss.output.blocks import LEVELS, BlockMap
 from geocamss.scene.tiles import Block, Lattice, Layout
 from geocamss.scene.window import Window
 
-__all__ = ["UNIT", "BlockSums", "decide", "ramp", "weights"]
+__all__ = ["UNIT", "BlockSums", "decide", "ramp", "shares", "weights"]
 
 UNIT = 32_000
 """Probability one as an integer; four roundings up still fit into int16."""
@@ -98,8 +98,12 @@ class BlockSums:
         values: Sequence[int],
         *,
         doubt: bool = False,
+        probabilities: bool = False,
     ) -> BlockSums:
-        """A block with nothing in it yet; with doubt, entropies come behind the probabilities."""
+        """A block with nothing in it yet; with doubt, entropies come behind the probabilities.
+
+        With ``probabilities``, those of all classes are kept, not the largest one alone.
+        """
         own = layout.interior(block).shape
         count = len(values) + doubt
         result = BlockMap(
@@ -107,6 +111,7 @@ class BlockSums:
             np.full(own, NODATA, np.uint8),
             tuple(np.zeros((count, *seam.shape), np.int16) for seam in layout.seams(block)),
             np.full((2, *own), NODATA, np.uint8) if doubt else None,
+            np.full((len(values), *own), NODATA, np.uint8) if probabilities else None,
         )
         strip = layout.strip(block, block.rows.start)
         sums = torch.zeros(count, *strip.shape, dtype=torch.int16, device=weight.device)
@@ -180,7 +185,8 @@ class BlockSums:
         place = part.within(self.strip)
         wanted = self.wanted[place]
         sums = self.sums[(slice(None), *place)]
-        decided = decide(sums[: len(self.values)], self.values)
+        classwise = sums[: len(self.values)]
+        decided = decide(classwise, self.values)
         classes, confidence = (layer.cpu().numpy() for layer in decided)
         if ((classes == NODATA) & wanted).any():
             raise RunError(
@@ -195,6 +201,9 @@ class BlockSums:
         if self.map.doubt is not None:
             found = doubt(sums, UNIT).cpu().numpy()
             self.map.doubt[(slice(None), *target)] = np.where(wanted, found, NODATA)
+        if self.map.probabilities is not None:
+            found = shares(classwise).cpu().numpy()
+            self.map.probabilities[(slice(None), *target)] = np.where(wanted, found, NODATA)
 
 
 class Adder:
@@ -250,3 +259,17 @@ def decide(sums: Tensor, values: Sequence[int]) -> tuple[Tensor, Tensor]:
     torch.eq(best, 0, out=mask).neg_()
     bits = mask & NODATA
     return (classes | bits).to(torch.uint8), (percent | bits).to(torch.uint8)
+
+
+def shares(sums: Tensor) -> Tensor:
+    """The probability of each class.
+
+    Args:
+        sums: (K, height, width) int16, in 1 / ``UNIT``; all zero where there is no data.
+
+    Returns:
+        (K, height, width) uint8, 0 to ``LEVELS`` for none to one, 255 = no data.
+    """
+    step = UNIT // LEVELS
+    levels = ((sums + step // 2) // step).to(torch.uint8)
+    return levels.masked_fill_(sums.amax(dim=0) == 0, NODATA)

@@ -29,6 +29,7 @@ def memory_of(run: Run, probe: Probe) -> Memory:
         run.batch,
         itemsize,
         doubt=run.doubt,
+        probabilities=run.probabilities,
         process=probe.process,
         network=probe.network,
     )

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geocamss.blend import UNIT, BlockSums, decide, weights
+from geocamss.blend import UNIT, BlockSums, decide, shares, weights
 from geocamss.doubt import doubt
 from geocamss.inputs import Inputs
 from geocamss.models.normalize import Normalizer
@@ -33,7 +34,15 @@ from geocamss.scene.tiles import Block, Layout
 from geocamss.scene.window import Window
 from geocamss.strips import Chip, PixelSource, Strip, cut_chips, read_strips
 
-__all__ = ["Engine", "PixelSource", "Strip", "read_strips", "stitch", "stitch_doubt"]
+__all__ = [
+    "Engine",
+    "PixelSource",
+    "Strip",
+    "read_strips",
+    "stitch",
+    "stitch_doubt",
+    "stitch_probabilities",
+]
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,9 @@ class Engine:
     doubt: bool = False
     """Whether to find entropy and mutual information as well."""
 
+    probabilities: bool = False
+    """Whether to keep the probabilities of all classes."""
+
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError(f"batch must be 1 or more, got {self.batch}")
@@ -79,7 +91,14 @@ class Engine:
         Raises:
             RunError: the model fails, or there is no memory for a single chip.
         """
-        sums = BlockSums.empty(self.layout, block, self.weight, self.values, doubt=self.doubt)
+        sums = BlockSums.empty(
+            self.layout,
+            block,
+            self.weight,
+            self.values,
+            doubt=self.doubt,
+            probabilities=self.probabilities,
+        )
         chips = cut_chips(self.layout, block, islice(strips, len(block.rows)))
         for chip, probabilities in self.segment(chips):
             report(sums.add(probabilities, chip.window, chip.strip.window, chip.strip.wanted))
@@ -170,16 +189,43 @@ def stitch_doubt(layout: Layout, store: BlockStore) -> Iterator[tuple[Window, ND
     Yields:
         A window of the grid with both, (2, height, width) uint8, 255 = no data.
     """
+    return _stitch_planes(layout, store, "doubt", lambda sums: doubt(sums, UNIT))
+
+
+def stitch_probabilities(
+    layout: Layout, store: BlockStore, classes: int
+) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
+    """Put the probabilities of the finished blocks together, as ``stitch`` does.
+
+    Args:
+        layout: the grid and its blocks.
+        store: holds every block, each mapped with its probabilities.
+        classes: how many there are, K.
+
+    Yields:
+        A window of the grid with its probabilities, (K, height, width) uint8, 0 to 250 for none
+        to one, 255 = no data.
+    """
+    return _stitch_planes(layout, store, "probabilities", lambda sums: shares(sums[:classes]))
+
+
+def _stitch_planes(
+    layout: Layout,
+    store: BlockStore,
+    kind: Literal["doubt", "probabilities"],
+    settle: Callable[[Tensor], Tensor],
+) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
+    """What blocks know beside classes and confidence, and what the sums in their seams make."""
     opened = lru_cache(maxsize=4)(store.open)
     for window, blocks in layout.cells():
         if len(blocks) == 1:
-            known = opened(blocks[0]).doubt
+            known: NDArray[np.uint8] | None = getattr(opened(blocks[0]), kind)
             if known is None:
-                raise ValueError(f"{opened(blocks[0]).path} was mapped without doubt")
+                raise ValueError(f"{opened(blocks[0]).path} was mapped without {kind}")
             yield window, known[(slice(None), *window.within(layout.interior(blocks[0])))]
         else:
             sums = sum(_seam_sums(layout, block, opened(block), window) for block in blocks)
-            yield window, doubt(torch.from_numpy(np.asarray(sums)), UNIT).numpy()
+            yield window, settle(torch.from_numpy(np.asarray(sums))).numpy()
 
 
 def _seam_sums(layout: Layout, block: Block, file: BlockFile, window: Window) -> NDArray[np.int16]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from geocamss.modelcard import ModelCard
+from geocamss.output.blocks import layers
 from geocamss.scene.tiles import Layout
 
 __all__ = ["READ_AHEAD", "Memory"]
@@ -60,6 +61,7 @@ class Memory:
         itemsize: int,
         *,
         doubt: bool = False,
+        probabilities: bool = False,
         process: int = 0,
         network: int = 0,
     ) -> Memory:
@@ -71,6 +73,7 @@ class Memory:
             batch: chips at once.
             itemsize: bytes of a pixel of one band, as it is read.
             doubt: whether entropy and mutual information are found as well.
+            probabilities: whether those of all classes are kept.
             process: resident size of the process with the model loaded.
             network: what the network takes for a batch, beside what is in ``process``.
         """
@@ -79,6 +82,7 @@ class Memory:
         width = layout.strip(block, block.rows.start).width
         row = bands * itemsize + 3  # validity twice, and a mask on the way
         area = layout.interior(block).area
+        held = layers(len(card.classes), doubt=doubt, probabilities=probabilities)
         seams = sum(seam.area for seam in layout.seams(layout.block(*_middle(layout))))
         scene = layout.shape[0] * layout.shape[1] * bands * itemsize
         # One strip waits in each place ahead; one is used, one carried over, one being read.
@@ -90,7 +94,7 @@ class Memory:
             strips * chip * width * row,
             min(DECODED_BYTES, scene),
             planes * chip * width * 2,
-            min(2, len(list(layout.blocks()))) * ((4 if doubt else 2) * area + 2 * planes * seams),
+            min(2, len(list(layout.blocks()))) * (held * area + 2 * planes * seams),
             FILES_BYTES,
         )
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from geocamss.budget import memory_of
-from geocamss.output.disk import work_bytes
 from geocamss.probe import Probe
 from geocamss.request import Request
 from geocamss.run import Run
@@ -127,7 +126,7 @@ def plan_run(run: Run) -> Plan:
         memory=memory.beside_gpu if on_gpu else memory.ram,
         device_memory=memory.on_device if on_gpu else None,
         parts=asdict(memory),
-        disk=work_bytes(layout, run.planes, doubt=run.doubt),
+        disk=run.work,
         seconds=busy * probe.seconds + run.grid.width * run.grid.height / WRITTEN_PIXELS,
     )
 

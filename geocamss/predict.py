@@ -21,7 +21,7 @@ from geocamss.modelcard import Sampler
 from geocamss.models.segmenter import Segmenter
 from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.blocks import BlockStore
-from geocamss.output.disk import check_room, disk_full_said, work_bytes
+from geocamss.output.disk import check_room, disk_full_said
 from geocamss.output.folder import OutputFolder
 from geocamss.products import ALL_FILES, PRODUCTS, files_of, write_products
 from geocamss.request import Request
@@ -178,7 +178,7 @@ def map_scene(
         if folder.complete:
             return Result.of(out, outputs, _areas_of(out, run))
         store = BlockStore(folder.work / "blocks")
-        missing = work_bytes(run.layout, run.planes, doubt=run.doubt) - store.bytes
+        missing = run.work - store.bytes
         check_room(folder.work, missing)
         _log_run(run, store)
         map_blocks(run, store, tell)

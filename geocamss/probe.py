@@ -58,7 +58,14 @@ class Probe:
             small.engine.map_block(block, read_strips(source, layout, block))
             seconds = time.perf_counter() - start
         itemsize = reader.dtype.itemsize
-        memory = Memory.of(run.segmenter.card, layout, small.batch, itemsize, doubt=run.doubt)
+        memory = Memory.of(
+            run.segmenter.card,
+            layout,
+            small.batch,
+            itemsize,
+            doubt=run.doubt,
+            probabilities=run.probabilities,
+        )
         known = memory.on_device
         if device.type != "cuda":
             known += process

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 import geocamss
 from geocamss.classes import ClassScheme
 from geocamss.doubt import LEVELS
-from geocamss.engine import stitch, stitch_doubt
+from geocamss.engine import stitch, stitch_doubt, stitch_probabilities
 from geocamss.errors import InputError
 from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.attributes import write_pam
+from geocamss.output.blocks import LEVELS as SHARE_LEVELS
 from geocamss.output.blocks import BlockStore
 from geocamss.output.classmap import ClassMap
 from geocamss.output.colors import CONFIDENCE, UNCERTAINTY, color_table
@@ -55,7 +56,10 @@ PRODUCTS: dict[str, tuple[str, ...]] = {
 }
 """The files of each output."""
 
-ON_REQUEST: dict[str, tuple[str, ...]] = {"uncertainty": ("uncertainty.tif", "uncertainty.qml")}
+ON_REQUEST: dict[str, tuple[str, ...]] = {
+    "uncertainty": ("uncertainty.tif", "uncertainty.qml"),
+    "probabilities": ("probabilities.tif",),
+}
 """The files of outputs that are made only where they are asked for."""
 
 NEED_CONFIDENCE = {"confidence", "polygons", "page"}
@@ -126,6 +130,7 @@ def write_products(
         "classes": lambda: write_pam(folder / "classes.tif.aux.xml", scheme, areas),
         "confidence": lambda: None,
         "uncertainty": lambda: _write_doubt(run, store, folder / "uncertainty.tif"),
+        "probabilities": lambda: _write_probabilities(run, store, folder / "probabilities.tif"),
         "polygons": lambda: polygonize(
             classes, confidence, folder / "polygons.gpkg", scheme, run.shaping
         ),
@@ -186,6 +191,28 @@ def _write_doubt(run: Run, store: BlockStore, target: Path) -> None:
             writer.write(window, both)
         writer.finish()
     write_qml(target.with_suffix(".qml"), UNCERTAINTY)
+
+
+def _write_probabilities(run: Run, store: BlockStore, target: Path) -> None:
+    scheme = run.segmenter.card.classes
+    first, *more = scheme.names
+    tags = {f"GEOCAMSS_{key.upper()}": str(value) for key, value in run.provenance.items()}
+    tags |= {f"CLASS_{c.value}": c.name for c in scheme}
+    spec = RasterSpec(
+        run.grid.crs,
+        run.grid.transform,
+        (run.grid.height, run.grid.width),
+        first,
+        "AVERAGE",
+        tags,
+        unit="probability",
+        more=tuple(more),
+        scale=1 / SHARE_LEVELS,
+    )
+    with RasterWriter(spec, target) as writer:
+        for window, shares in stitch_probabilities(run.layout, store, len(scheme)):
+            writer.write(window, shares)
+        writer.finish()
 
 
 def _write_styles(scheme: ClassScheme, folder: Path) -> None:

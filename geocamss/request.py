@@ -21,7 +21,7 @@ from geocamss.models.samples import spread
 from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.output.shaping import Shaping, class_values
 from geocamss.probe import Probe
-from geocamss.products import ON_REQUEST, PRODUCTS, checked_products
+from geocamss.products import PRODUCTS, checked_products
 from geocamss.room import largest_batch
 from geocamss.run import Run
 from geocamss.scene.grid import choose_grid
@@ -101,7 +101,7 @@ class Request:
         """
         outputs = checked_products(self.outputs)
         if self.samples > 1:  # their spread is what several are drawn for
-            outputs = checked_products({*outputs, *ON_REQUEST})
+            outputs = checked_products({*outputs, "uncertainty"})
         object.__setattr__(self, "outputs", outputs)
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"the batch size must be 1 or more, got {self.batch_size}")
@@ -160,6 +160,7 @@ class Request:
             spread(self.sampling, model.card),
             batch,
             doubt="uncertainty" in self.outputs,
+            probabilities="probabilities" in self.outputs,
             shaping=self._shaping(model.card.classes),
         )
         if self.memory is None:

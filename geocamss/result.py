@@ -61,6 +61,9 @@ class Result:
     """Entropy and mutual information as shares of log K, two bands, uint8 with a scale of 0.004,
     255 = no data."""
 
+    probabilities: Path | None
+    """Probability of each class, a band for each, uint8 with a scale of 0.004, 255 = no data."""
+
     item: Path | None
     """STAC item."""
 
@@ -93,6 +96,7 @@ class Result:
             confidence=path("confidence"),
             polygons=path("polygons"),
             uncertainty=path("uncertainty"),
+            probabilities=path("probabilities"),
             item=path("item"),
             preview=path("preview"),
             page=path("page"),

@@ -16,6 +16,8 @@ import geocamss
 from geocamss.engine import Engine, PixelSource
 from geocamss.models.normalize import Normalizer
 from geocamss.models.segmenter import Sampling, Segmenter
+from geocamss.output.blocks import layers
+from geocamss.output.disk import work_bytes
 from geocamss.output.shaping import EXACT, Shaping
 from geocamss.scene.band import SceneBand
 from geocamss.scene.grid import Grid
@@ -73,6 +75,9 @@ class Run:
     doubt: bool = False
     """Whether to find entropy and mutual information as well."""
 
+    probabilities: bool = False
+    """Whether to keep the probabilities of all classes."""
+
     shaping: Shaping = EXACT
     """What polygons are to be like."""
 
@@ -83,6 +88,17 @@ class Run:
     def planes(self) -> int:
         """Numbers that are summed up for each pixel."""
         return len(self.segmenter.card.classes) + self.doubt
+
+    @property
+    def layers(self) -> int:
+        """Bytes that a finished block holds of each pixel."""
+        classes = len(self.segmenter.card.classes)
+        return layers(classes, doubt=self.doubt, probabilities=self.probabilities)
+
+    @property
+    def work(self) -> int:
+        """Bytes that the run takes on disk, before it cleans up."""
+        return work_bytes(self.layout, self.planes, self.layers)
 
     @cached_property
     def layout(self) -> Layout:
@@ -105,7 +121,13 @@ class Run:
         ]
         normalizer = Normalizer.of(self.segmenter.card, declared)
         return Engine(
-            self.layout, self.segmenter, normalizer, self.sampling, self.batch, self.doubt
+            self.layout,
+            self.segmenter,
+            normalizer,
+            self.sampling,
+            self.batch,
+            self.doubt,
+            self.probabilities,
         )
 
     def reader(self, bands: tuple[SceneBand, ...] | None = None) -> SceneReader:
@@ -168,6 +190,7 @@ class Run:
             list(self.layout.block_tiles),
             str(self.segmenter.device),
             self.doubt,
+            self.probabilities,
             astuple(self.shaping),
         ]
         text = json.dumps([self.provenance, where], sort_keys=True)

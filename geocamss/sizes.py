@@ -17,6 +17,10 @@ BLOCK_PIXELS = 2**24
 SUMS_BYTES = 64 * 2**20
 """The running sums of a strip take at most about this many bytes."""
 
+SHARES_BYTES = 128 * 2**20
+"""The probabilities of a block's pixels, a byte for every class, take at most about this many
+bytes, should they be kept."""
+
 BATCH_PIXELS = 2**18
 """A batch holds about this many pixels on a processor, whose caches larger ones overflow."""
 
@@ -36,7 +40,8 @@ def block_tiles(card: ModelCard) -> tuple[int, int]:
     lattice = Lattice.of(card)
     sums = lattice.chip * lattice.step * len(card.classes) * 2
     cols = max(1, min(BLOCK_WIDTH // lattice.step, SUMS_BYTES // sums))
-    rows = max(1, BLOCK_PIXELS // (cols * lattice.step**2))
+    pixels = min(BLOCK_PIXELS, SHARES_BYTES // len(card.classes))
+    rows = max(1, pixels // (cols * lattice.step**2))
     return rows, cols
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from geocamss.batch.cluster import Machine
     from geocamss.batch.run import BatchProgress
 
-__all__ = ["BatchResult", "map_scenes", "map_sources"]
+__all__ = ["BatchResult", "for_mosaic", "map_scenes", "map_sources"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,8 @@ def map_scenes(
         simplify: meters by which borders of polygons may move.
         square: classes whose polygons get right angles.
         overwrite: replace outputs of other runs.
-        mosaic: lay all maps onto one grid as well.
+        mosaic: lay all maps onto one grid as well; the rule ``"mean"`` asks each for its
+            probabilities.
         workers: processes on this machine; by default as many as fit.
         threads: of each one's network.
         memory: what a worker may take of its machine's memory, in bytes or as ``"2GB"``.
@@ -239,14 +240,7 @@ def map_sources(
 
     if not sources:
         raise InputError("there is no scene to map")
-    model, request = portable(request)
-    if mosaic is not None and "classes" not in request.outputs:
-        raise InputError("a mosaic is made of class maps; add classes to the outputs")
-    if mosaic is not None and mosaic.rule == "confidence" and "confidence" not in request.outputs:
-        raise InputError(
-            "the mosaic's rule 'confidence' needs the confidence of the maps; add confidence to "
-            "the outputs, or choose the rule newest or first"
-        )
+    model, request = portable(request if mosaic is None else for_mosaic(request, mosaic))
     size = None if place.scheduler is not None else _machine(place, request)
     started = datetime.now(UTC)
     name = f"geocamss-{uuid.uuid4().hex[:12]}"
@@ -302,6 +296,24 @@ def _make_mosaic(
     orders = plan_mosaic(layers, mosaic, scheme, folder)
     made = each(client, make_tile, orders, lambda order: f"mosaic-tile-{order.name}")
     return finish_mosaic(orders, [name for name in made if name is not None], folder)
+
+
+def for_mosaic(request: Request, mosaic: Mosaic) -> Request:
+    """A request whose maps a mosaic can be made of: the mean asks for their probabilities.
+
+    Raises:
+        InputError: the outputs lack what it is made of.
+    """
+    if "classes" not in request.outputs:
+        raise InputError("a mosaic is made of class maps; add classes to the outputs")
+    if mosaic.rule == "mean":
+        return replace(request, outputs={*request.outputs, "probabilities"})
+    if mosaic.rule == "confidence" and "confidence" not in request.outputs:
+        raise InputError(
+            "the mosaic's rule 'confidence' needs the confidence of the maps; add confidence to "
+            "the outputs, or choose the rule newest or first"
+        )
+    return request
 
 
 def portable(request: Request) -> tuple[str, Request]:

@@ -23,7 +23,7 @@ import rasterio
 from affine import Affine
 from pystac import Catalog, Link, MediaType
 
-from geocamss.batch.mosaic_grid import Mosaic, Rule, TileLattice
+from geocamss.batch.mosaic_grid import NEEDS, Mosaic, Rule, TileLattice
 from geocamss.batch.mosaic_tile import Layer, TileOrder
 from geocamss.classes import NODATA, ClassScheme
 from geocamss.errors import InputError
@@ -44,7 +44,8 @@ MOST_TILES = 10_000_000
 def ordered(layers: Iterable[Layer], rule: Rule) -> tuple[Layer, ...]:
     """The maps in the order in which they are asked.
 
-    The newest comes first under that rule, and maps that know no date come last.
+    The newest comes first under that rule, and maps that know no date come last. Under the rule
+    of the mean their order is of no matter.
     """
     if rule != "newest":
         return tuple(layers)
@@ -70,13 +71,13 @@ def plan_mosaic(
     Raises:
         InputError: the rule needs what the maps do not have, or no map has a place on the ground.
     """
-    if mosaic.rule == "confidence":
-        for layer in layers:
-            if not (layer.folder / "confidence.tif").exists():
-                raise InputError(
-                    f"the mosaic's rule 'confidence' needs the confidence of {layer.folder.name}; "
-                    "add confidence to --outputs, or choose --mosaic-rule newest or first"
-                )
+    needed = NEEDS.get(mosaic.rule)
+    for layer in layers if needed else ():
+        if not (layer.folder / f"{needed}.tif").exists():
+            raise InputError(
+                f"the mosaic's rule {mosaic.rule!r} needs the {needed} of {layer.folder.name}; "
+                f"add {needed} to --outputs, or choose --mosaic-rule newest or first"
+            )
     lattice = mosaic.lattice(_finest(layers))
     asked: dict[tuple[int, int], list[Layer]] = defaultdict(list)
     for layer in ordered(layers, mosaic.rule):

@@ -16,10 +16,14 @@ from rasterio.errors import CRSError as RasterCRSError
 from geocamss.errors import GridError, InputError
 from geocamss.scene.ground import transformer, unit_length
 
-__all__ = ["Mosaic", "Rule", "TileLattice"]
+__all__ = ["NEEDS", "Mosaic", "Rule", "TileLattice"]
 
-Rule = Literal["confidence", "newest", "first"]
-"""Which of several maps has its say: the surest, the latest, or the first that was named."""
+Rule = Literal["confidence", "newest", "first", "mean"]
+"""Which of several maps has its say: the surest, the latest, the first that was named, or all of
+them, by the mean of their probabilities."""
+
+NEEDS: dict[Rule, str] = {"confidence": "confidence", "mean": "probabilities"}
+"""The output of each map that a rule asks, beside the classes."""
 
 TILE = 4096
 """Side of a tile, in pixels, where nobody says otherwise."""

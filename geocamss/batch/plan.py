@@ -8,7 +8,6 @@ from math import prod
 from typing import Any
 
 from geocamss.errors import InputError
-from geocamss.output.disk import work_bytes
 from geocamss.probe import Probe
 from geocamss.request import Request
 from geocamss.run import Run
@@ -76,7 +75,7 @@ def plan_job(sources: Sequence[SceneSource], request: Request) -> JobPlan:
         tiles += len(layout.tile_rows) * len(layout.tile_cols)
         pixels += run.grid.width * run.grid.height
         read += _read(run)
-        work += work_bytes(layout, run.planes, doubt=run.doubt)
+        work += run.work
     if seconds is None:
         raise InputError(f"no scene can be mapped; the first: {refused[0][1] if refused else '-'}")
     return JobPlan(scenes, tuple(refused), blocks, tiles, pixels, read, work, tiles * seconds)

@@ -37,7 +37,7 @@ from geocamss.memory import READ_AHEAD
 from geocamss.models.segmenter import Segmenter
 from geocamss.output.areas import class_areas
 from geocamss.output.blocks import BlockMap, BlockStore
-from geocamss.output.disk import disk_full_said, work_bytes
+from geocamss.output.disk import disk_full_said
 from geocamss.output.folder import WORK, read_key
 from geocamss.products import write_products
 from geocamss.request import Request
@@ -134,7 +134,7 @@ def open_scene(plugin: str, order: Order) -> Outcome:
             provenance=run.provenance,
             shaping=repr(run.shaping),
             layout=run.layout,
-            work=work_bytes(run.layout, run.planes, doubt=run.doubt),
+            work=run.work,
             batch=run.batch,
             datetime=run.scene.datetime,
         )

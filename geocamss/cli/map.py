@@ -106,10 +106,11 @@ def _names(
 )
 @click.option(
     "--mosaic-rule",
-    type=click.Choice(["confidence", "newest", "first"]),
+    type=click.Choice(["confidence", "newest", "first", "mean"]),
     default="confidence",
     show_default=True,
-    help="Which map has its say where several lie.",
+    help="Which map has its say where several lie; mean averages the probabilities of all, which "
+    "each map then keeps in probabilities.tif.",
 )
 @json_option
 @quiet_option
@@ -136,7 +137,7 @@ def map_(
     mosaic = _mosaic(options)
     found = find_scenes(sources, stac=search)
     if only_plan:
-        _show_plan(found, options, as_json=as_json)
+        _show_plan(found, mosaic, options, as_json=as_json)
         return 0
     if out is None:
         raise click.UsageError("Missing option '-o' / '--out'.")
@@ -176,7 +177,10 @@ def _mosaic(options: dict[str, Any]) -> Mosaic | None:
     return None
 
 
-def _show_plan(found: Sequence[SceneSource], options: dict[str, Any], *, as_json: bool) -> None:
+def _show_plan(
+    found: Sequence[SceneSource], mosaic: Mosaic | None, options: dict[str, Any], *, as_json: bool
+) -> None:
+    from geocamss.batch.job import for_mosaic
     from geocamss.batch.plan import plan_job
     from geocamss.cli.tables import plain_console, plain_table
     from geocamss.request import Request
@@ -184,7 +188,8 @@ def _show_plan(found: Sequence[SceneSource], options: dict[str, Any], *, as_json
     workers = options.pop("workers")
     for name in ("threads", "scheduler", "overwrite"):
         del options[name]
-    plan = plan_job(found, Request(**options))
+    request = Request(**options)
+    plan = plan_job(found, request if mosaic is None else for_mosaic(request, mosaic))
     if as_json:
         click.echo(json.dumps(plan.to_dict(), indent=2))
         return

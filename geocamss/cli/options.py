@@ -235,7 +235,8 @@ _MAPPING = (
         callback=read_by(split),
         default=",".join(OUTPUTS),
         metavar="NAME,...",
-        help=f"What to write. Left out: {','.join(OUTPUTS)}.",
+        help=f"What to write. Left out: {','.join(OUTPUTS)}. On request also uncertainty, and "
+        "probabilities: those of all classes.",
     ),
     *shaping_options,
     click.option(

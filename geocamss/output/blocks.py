@@ -12,9 +12,23 @@ from numpy.typing import NDArray
 
 from geocamss.scene.tiles import Block
 
-__all__ = ["BlockFile", "BlockMap", "BlockStore"]
+__all__ = ["LEVELS", "BlockFile", "BlockMap", "BlockStore", "layers"]
+
+LEVELS = 250
+"""Stored value of probability one; a level is 0.004."""
 
 _SIDES = ("top", "bottom", "left", "right")
+
+
+def layers(classes: int, *, doubt: bool, probabilities: bool) -> int:
+    """Bytes that a block's map holds of each pixel of its interior.
+
+    Args:
+        classes: how many there are.
+        doubt: whether entropy and mutual information are asked for.
+        probabilities: whether those of all classes are.
+    """
+    return 2 + 2 * doubt + classes * probabilities
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,10 @@ class BlockMap:
     doubt: NDArray[np.uint8] | None = None
     """Entropy and mutual information of the interior, (2, height, width), 255 = no data; None
     where they were not asked for."""
+
+    probabilities: NDArray[np.uint8] | None = None
+    """Probability of each class over the interior, (K, height, width), 0 to 250 for none to one,
+    255 = no data; None where they were not asked for."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +81,9 @@ class BlockStore:
         part = target.with_suffix(".part")
         with part.open("wb") as file:
             parts: dict[str, NDArray[Any]] = dict(zip(_SIDES, result.seams, strict=True))
-            if result.doubt is not None:
-                parts["doubt"] = result.doubt
+            for name in ("doubt", "probabilities"):
+                if (more := getattr(result, name)) is not None:
+                    parts[name] = more
             np.savez(file, classes=result.classes, confidence=result.confidence, **parts)  # type: ignore[arg-type]
         part.replace(target)
 
@@ -89,7 +108,7 @@ class BlockStore:
         """
         file = self.open(block)
         seams = tuple(file.seam(side) for side in range(len(_SIDES)))
-        return BlockMap(file.classes, file.confidence, seams, file.doubt)
+        return BlockMap(file.classes, file.confidence, seams, file.doubt, file.probabilities)
 
 
 @dataclass(frozen=True)
@@ -119,14 +138,22 @@ class BlockFile:
     @property
     def doubt(self) -> NDArray[np.uint8] | None:
         """Entropy and mutual information, likewise; None where they were not asked for."""
-        with np.load(self.path, allow_pickle=False) as arrays:
-            return arrays["doubt"] if "doubt" in arrays.files else None
+        return self._part_if_there("doubt")
+
+    @property
+    def probabilities(self) -> NDArray[np.uint8] | None:
+        """Probability of each class, likewise; None where they were not asked for."""
+        return self._part_if_there("probabilities")
 
     def seam(self, side: int) -> NDArray[np.int16]:
         """Running sums of a seam, by its place in ``BlockMap.seams``; read once and kept."""
         if side not in self._seams:
             self._seams[side] = self._part(_SIDES[side])
         return self._seams[side]
+
+    def _part_if_there(self, name: str) -> NDArray[np.uint8] | None:
+        with np.load(self.path, allow_pickle=False) as arrays:
+            return arrays[name] if name in arrays.files else None
 
     def _part(self, name: str) -> NDArray[Any]:
         with np.load(self.path, allow_pickle=False) as arrays:

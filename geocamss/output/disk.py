@@ -17,16 +17,15 @@ FULL = 2**20
 """With fewer bytes left than this a failed write is put down to a full disk."""
 
 
-def work_bytes(layout: Layout, planes: int, *, doubt: bool = False) -> int:
+def work_bytes(layout: Layout, planes: int, layers: int) -> int:
     """Bytes that a run's block files and uncompressed rasters take, before it cleans up.
 
-    Class map and confidence, a byte a pixel each, are written twice: in the block files, and in the
-    plain rasters that GDAL makes the final ones of; with doubt two bytes more, likewise. Seams
-    hold int16 sums: ``planes`` of them, one for every class and one for doubt.
+    Each of the ``layers``, a byte a pixel, is written twice: in the block files, and in the plain
+    rasters that GDAL makes the final ones of. Seams hold int16 sums, ``planes`` of them.
     """
     pixels = layout.shape[0] * layout.shape[1]
     seams = sum(seam.area for block in layout.blocks() for seam in layout.seams(block))
-    return (8 if doubt else 4) * pixels + 2 * planes * seams
+    return 2 * layers * pixels + 2 * planes * seams
 
 
 def check_room(folder: Path, needed: int) -> None:

@@ -20,6 +20,7 @@ from rasterio.transform import Affine
 from geocamss.classes import NODATA, ClassScheme
 from geocamss.output.areas import ClassArea
 from geocamss.output.footprint import Footprint
+from geocamss.whole import whole
 
 __all__ = ["ASSETS", "build_item", "write_item"]
 
@@ -46,6 +47,12 @@ ASSETS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "uncertainty": (
         "uncertainty.tif",
         "Entropy of the class probabilities, and mutual information of the samples",
+        MediaType.COG,
+        ("data",),
+    ),
+    "probabilities": (
+        "probabilities.tif",
+        "Probability of each class, a band for each in the order of the classes",
         MediaType.COG,
         ("data",),
     ),
@@ -140,14 +147,22 @@ def build_item(
             "unit": "share of log K",
             "sampling": "area",
         },
+        "probabilities": {
+            "nodata": NODATA,
+            "data_type": "uint8",
+            "scale": 0.004,
+            "unit": "probability",
+            "sampling": "area",
+        },
     }
+    counts = {"uncertainty": 2, "probabilities": len(scheme.names)}
     for key, (file, title, media, roles) in ASSETS.items():
         if file not in files:
             continue
         extra: dict[str, Any] = {}
         if key in bands:
-            count = 2 if key == "uncertainty" else 1
-            extra["raster:bands"] = [bands[key] | _resolution(crs, transform)] * count
+            described = bands[key] | _resolution(crs, transform)
+            extra["raster:bands"] = [described] * counts.get(key, 1)
         if key == "classes":
             extra["classification:classes"] = _classes(scheme, areas)
         item.add_asset(
@@ -167,12 +182,8 @@ def write_item(item: Item, target: Path) -> None:
         ensure_ascii=False,
         allow_nan=False,
     )
-    part = target.with_name(f".{target.name}.part")
-    try:
+    with whole(target) as part:
         part.write_text(text + "\n", "utf-8")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _times(acquired: datetime | tuple[datetime, datetime] | None, made: datetime) -> dict[str, Any]:

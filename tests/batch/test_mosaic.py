@@ -16,7 +16,8 @@ from rasterio.crs import CRS
 
 from geocamss.batch.mosaic import finish_mosaic, ordered, plan_mosaic, tiles_of
 from geocamss.batch.mosaic_grid import Mosaic, TileLattice
-from geocamss.batch.mosaic_tile import Layer, make_tile, nearest
+from geocamss.batch.mosaic_pixels import nearest
+from geocamss.batch.mosaic_tile import Layer, make_tile
 from geocamss.classes import ClassScheme
 from geocamss.errors import GridError, InputError
 from geocamss.output.colors import color_table
@@ -41,6 +42,27 @@ def write_map(folder: Path, classes, confidence=None, *, crs=UTM, place=None) ->
             writer.write(Window(0, 0, *pixels.shape), pixels)
             writer.finish()
     return folder
+
+
+def write_shares(folder: Path, shares, *, crs=UTM, place=None) -> Path:
+    """The probabilities of a finished map, beside it; the map is that of the likeliest classes."""
+    classes = np.where(shares[0] == 255, 255, shares.argmax(0)).astype(np.uint8)
+    write_map(folder, classes, None, crs=crs, place=place)
+    place = place or Affine(10, 0, 500_000, 0, -10, 5_400_000)
+    spec = RasterSpec(crs, place, classes.shape, "a", "AVERAGE", {}, more=("b", "c", "d"))
+    with RasterWriter(spec, folder / "probabilities.tif") as writer:
+        writer.write(Window(0, 0, *classes.shape), shares)
+        writer.finish()
+    return folder
+
+
+def levels(height, width, seed):
+    """Probabilities of four classes in levels, a tenth of the pixels without."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.dirichlet(np.full(4, 0.7), (height, width))
+    said = np.rint(drawn * 250).astype(np.uint8).transpose(2, 0, 1)
+    said[:, rng.random((height, width)) < 0.1] = 255
+    return np.ascontiguousarray(said)
 
 
 def pixels(height, width, seed=0):
@@ -201,6 +223,116 @@ def test_zones_meet_without_a_gap(tmp_path):
     assert set(np.unique(found)) == {1}
 
 
+def mean_by_hand(xs, ys, crs, maps):
+    """Class and percent by the mean over all maps at points, in floats; and which are clear.
+
+    A point is not clear that lies near the border of two pixels, or whose best classes are close.
+    """
+    total, count = np.zeros((4, len(xs))), np.zeros(len(xs))
+    clear = np.ones(len(xs), bool)
+    for shares, (own, place) in maps:
+        turn = pyproj.Transformer.from_crs(crs, own, always_xy=True)
+        cols, rows = ~place * turn.transform(xs, ys)
+        clear &= np.minimum(abs(cols - np.round(cols)), abs(rows - np.round(rows))) > 0.02
+        high, wide = shares.shape[1:]
+        inside = (cols >= 0) & (cols < wide) & (rows >= 0) & (rows < high)
+        said = np.full((4, len(xs)), 255)
+        said[:, inside] = shares[:, rows[inside].astype(int), cols[inside].astype(int)]
+        there = said[0] != 255
+        total[:, there] += said[:, there] / 250
+        count += there
+    mean = total / np.maximum(count, 1)
+    first, second = np.sort(mean, axis=0)[[-1, -2]]
+    clear &= (first - second > 1e-9) | (count == 0)
+    return np.where(count > 0, mean.argmax(0), 255), 100 * first, count, clear
+
+
+def test_the_mean_is_that_of_all_maps_of_two_zones(tmp_path):
+    """Two maps of zone 32 that overlap, and one of zone 33 over both, against plain numpy."""
+    east = CRS.from_epsg(32633)
+    x, y = pyproj.Transformer.from_crs(32632, east, always_xy=True).transform(930_000, 5_400_000)
+    places = [
+        (UTM, Affine(10, 0, 930_000, 0, -10, 5_400_000)),
+        (UTM, Affine(10, 0, 930_304, 0, -10, 5_399_797)),
+        (east, Affine(7, 0, x + 100, 0, -7, y - 90)),
+    ]
+    shares = [levels(90, 80, 0), levels(70, 100, 1), levels(120, 110, 2)]
+    folders = [
+        write_shares(tmp_path / f"m{n}", said, crs=crs, place=place)
+        for n, (said, (crs, place)) in enumerate(zip(shares, places, strict=True))
+    ]
+    mosaic = Mosaic("EPSG:3035", gsd=8.5, tile=64, rule="mean")
+    vrt = build(tmp_path, folders, mosaic)
+    with rasterio.open(vrt) as file, rasterio.open(vrt.with_name("confidence.vrt")) as sure:
+        found, percent = file.read(1).ravel(), sure.read(1).ravel()
+        xs, ys = centers(file.shape, file.transform)
+        crs = file.crs
+    maps = list(zip(shares, places, strict=True))
+    wanted, exact, count, clear = mean_by_hand(xs, ys, crs, maps)
+    assert {0, 1, 2, 3} <= set(count)
+    assert clear.mean() > 0.8
+    np.testing.assert_array_equal(found[clear], wanted[clear])
+    some = clear & (count > 0)
+    assert np.abs(percent[some] - exact[some]).max() < 0.5 + 1e-6
+    np.testing.assert_array_equal(found == 255, percent == 255)
+    for order in ([2, 0, 1], [1, 2, 0]):
+        other = build(tmp_path / f"o{order[0]}", [folders[n] for n in order], mosaic)
+        assert other.read_bytes() == vrt.read_bytes()
+        tiles = {p.relative_to(vrt.parent): p.read_bytes() for p in vrt.parent.rglob("*.tif")}
+        assert tiles == {
+            p.relative_to(other.parent): p.read_bytes() for p in other.parent.rglob("*.tif")
+        }
+
+
+def test_of_equal_means_the_first_class_wins(tmp_path):
+    one, two = np.zeros((2, 4, 32, 32), np.uint8)
+    one[3], two[1] = 250, 250
+    folders = [write_shares(tmp_path / f"m{n}", said) for n, said in enumerate((one, two))]
+    vrt = build(tmp_path, folders, Mosaic("EPSG:32632", gsd=10, tile=64, rule="mean"))
+    at = np.array([500_105.0]), np.array([5_399_895.0]), UTM
+    assert look_up(vrt, *at).tolist() == [1]
+    assert look_up(vrt.with_name("confidence.vrt"), *at).tolist() == [50]
+
+
+def test_the_mean_of_hundreds_of_maps_does_not_overflow(tmp_path):
+    said = np.zeros((4, 16, 16), np.uint8)
+    said[2], said[0] = 240, 10
+    path = write_shares(tmp_path / "m", said)
+    vrt = build(tmp_path, [path] * 300, Mosaic("EPSG:32632", gsd=10, tile=16, rule="mean"))
+    at = np.array([500_105.0]), np.array([5_399_895.0]), UTM
+    assert look_up(vrt, *at).tolist() == [2]
+    assert look_up(vrt.with_name("confidence.vrt"), *at).tolist() == [96]
+
+
+@pytest.mark.parametrize("rule", ["mean", "confidence", "first"])
+@pytest.mark.parametrize(("target", "gsd"), [("EPSG:3035", 4.3), ("EPSG:4326", 700)])
+def test_strips_of_a_tile_change_no_pixel(tmp_path, monkeypatch, rule, target, gsd):
+    folders = []
+    for seed in (0, 1):
+        place = Affine(gsd * 1.1, 0, 500_000 + 20 * gsd * seed, 0, -gsd * 1.1, 5_400_000)
+        folder = write_shares(tmp_path / f"m{seed}", levels(60, 70, seed), place=place)
+        spec = RasterSpec(UTM, place, (60, 70), "confidence", "AVERAGE", {})
+        with RasterWriter(spec, folder / "confidence.tif") as writer:
+            writer.write(Window(0, 0, 60, 70), levels(60, 70, seed)[seed])
+            writer.finish()
+        folders.append(folder)
+    mosaic = Mosaic(target, gsd=gsd, tile=128, rule=rule)
+    whole = build(tmp_path / "whole", folders, mosaic)
+    monkeypatch.setattr("geocamss.batch.mosaic_tile.STRIP_PIXELS", 128 * 7)
+    strips = build(tmp_path / "strips", folders, mosaic)
+    for raster in ("classes", "confidence"):
+        with (
+            rasterio.open(whole.with_name(f"{raster}.vrt")) as one,
+            rasterio.open(strips.with_name(f"{raster}.vrt")) as two,
+        ):
+            np.testing.assert_array_equal(one.read(1), two.read(1))
+
+
+def test_the_mean_needs_probabilities(tmp_path):
+    with pytest.raises(InputError, match="needs the probabilities of m0"):
+        build(tmp_path, three(tmp_path), Mosaic("EPSG:32632", gsd=10, tile=64, rule="mean"))
+
+
 def test_tiles_of_a_matrix_set_are_its_own(tmp_path):
     classes, confidence = pixels(80, 80)
     path = write_map(tmp_path / "m", classes, confidence)
@@ -263,7 +395,7 @@ def test_a_map_without_a_place_is_left_out(tmp_path):
     lost = write_map(tmp_path / "lost", *pixels(20, 20), crs=None, place=Affine.identity())
     lattice = Mosaic("EPSG:32632", gsd=10).lattice(10)
     assert tiles_of(lost / "classes.tif", lattice) == set()
-    assert nearest(lost, lattice, 0, 0) is None
+    assert nearest(lost, ["classes"], lattice, 0, 0) is None
     with pytest.raises(InputError, match="no map has a place"):
         plan_mosaic([Layer(lost, "k", None)], Mosaic("EPSG:32632"), SCHEME, tmp_path)
 
@@ -284,7 +416,7 @@ def test_where_a_tile_lies_depends_on_nothing_else():
         ({"target": "WebMercatorQuad/3", "gsd": 4.0}, InputError),
         ({"target": "EPSG:3035", "gsd": -1.0}, InputError),
         ({"target": "EPSG:3035", "tile": 3}, InputError),
-        ({"target": "EPSG:3035", "rule": "mean"}, InputError),
+        ({"target": "EPSG:3035", "rule": "median"}, InputError),
     ],
 )
 def test_bad_mosaics_are_refused(arguments, error):
