@@ -88,11 +88,13 @@ class StacSearch:
         try:
             io = StacApiIO(max_retries=RETRIES, timeout=TIMEOUT)
             client = pystac_client.Client.open(self.url, stac_io=io)
+            # Every API should take both, and some stumble over the lists in a GET.
+            methods = {link.extra_fields.get("method") for link in client.get_links("search")}
             search = client.search(
                 collections=list(self.collections) or None,
                 bbox=self.bbox,
                 datetime=self.datetime,
-                method="GET",
+                method="POST" if "POST" in methods else "GET",
             )
             for item in search.items_as_dicts():
                 if not self._clear(item):
