@@ -2,10 +2,10 @@
 
     python -m benchmarks.compare --data ../shared/data
 
-trains a U-Net by the recipes of the default model, one after another, and prints its scores beside
-those of the shipped model, on the recipes' validation images and on the simulated demo scene.
+trains a U-Net by the recipe of the default model, in all its stages, and prints its scores beside
+those of the shipped model, on the recipe's validation images and on the simulated demo scene.
 ``--networks`` takes others, CAM-Seg among them: it is then trained for the same time under the same
-load. ``--minutes`` is the time by each recipe, ``--seeds`` repeats everything. ``--corrupt`` adds
+load. ``--minutes`` is the time for each stage, ``--seeds`` repeats everything. ``--corrupt`` adds
 the robustness sweep. ``--weights`` keeps what was trained, and trains nothing again that is there.
 """
 
@@ -45,8 +45,6 @@ from geocamss.training.train import Data, fit, load_data
 
 ROOT = Path(__file__).resolve().parent.parent
 
-DEFAULT_RECIPES = [ROOT / "recipes" / f"aerial-landcover{part}.yaml" for part in ("", "-2", "-3")]
-
 CAMSS = "CAM-Seg"
 SHIPPED = "shipped"
 
@@ -56,7 +54,7 @@ Models = dict[str, list[Segmenter]]
 
 @dataclass(frozen=True)
 class Part:
-    """A recipe with all that it trains on."""
+    """A stage of a recipe, with all that it trains on."""
 
     recipe: Recipe
     data: Data
@@ -64,9 +62,8 @@ class Part:
     """(K,) weights of the classes."""
 
 
-def load_part(path: Path, folder: Path, minutes: float | None) -> Part:
-    """Read a recipe and its data."""
-    recipe = changed(load_recipe(path), minutes=minutes, max_steps=None)
+def load_part(recipe: Recipe, folder: Path) -> Part:
+    """Read the data of a stage."""
     data = load_data(recipe, folder)
     frequencies = class_frequencies(data.pools, len(recipe.card_without_results().classes))
     return Part(recipe, data, class_weights(frequencies, recipe.training.class_power))
@@ -86,7 +83,7 @@ def objective_of(name: str) -> Callable[[Training, Tensor], Objective]:
 
 
 def train(network: nn.Module, name: str, part: Part, seed: int) -> None:
-    """Train a network by one recipe; the average that it keeps is what the next one starts from."""
+    """Train a network in one stage; the average that it keeps is what the next one starts from."""
     training = part.recipe.training.model_copy(update={"seed": seed})
     card = part.recipe.card_without_results()
     loop = Loop(
@@ -103,15 +100,14 @@ def train(network: nn.Module, name: str, part: Part, seed: int) -> None:
 
 
 def trained(name: str, parts: Sequence[Part], seed: int, kept: Path | None) -> Segmenter:
-    """A network trained by one recipe after another, or read if it was kept."""
+    """A network trained in one stage after another, or read if it was kept."""
     network = make(name, parts[0].recipe, seed)
     file = kept / f"{name}-{seed}.safetensors" if kept else None
     if file and file.is_file():
         network.load_state_dict(load_file(file))
     else:
         for part in parts:
-            minutes = part.recipe.training.minutes
-            print(f"{name}, seed {seed}: {part.recipe.card.name}, {minutes:g} minutes", flush=True)
+            print(f"{name}, seed {seed}: {part.recipe.training.minutes:g} minutes", flush=True)
             train(network, name, part, seed)
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -213,7 +209,7 @@ def main() -> None:
     """Parse, train, print."""
     choices = [*BASELINES, CAMSS, SHIPPED]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipes", type=Path, nargs="+", default=DEFAULT_RECIPES)
+    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes/aerial-landcover.yaml")
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
     parser.add_argument(
         "--networks",
@@ -224,14 +220,15 @@ def main() -> None:
         help=", ".join(choices),
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--minutes", type=float, help="training time by each recipe, for its own")
+    parser.add_argument("--minutes", type=float, help="for each stage, for its own")
     parser.add_argument("--corrupt", action="store_true", help="sweep corruptions as well")
     parser.add_argument("--weights", type=Path, help="folder that keeps what was trained")
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
-    parts = [load_part(path, options.data, options.minutes) for path in options.recipes]
+    recipe = changed(load_recipe(options.recipe), minutes=options.minutes, max_steps=None)
+    parts = [load_part(stage, options.data) for stage in recipe.parts()]
     models: Models = {}
     for name in options.networks:
         if name == SHIPPED:
@@ -245,7 +242,7 @@ def main() -> None:
         "seeds": options.seeds,
         "held out": {name: [asdict(s) for s in found] for name, found in clean.items()},
     }
-    demo = demo_scene(parts[0].recipe.card_without_results())
+    demo = demo_scene(recipe.card_without_results())
     if demo:
         found = report("Simulated demo scene", demo, models)
         result["demo"] = {name: [asdict(s) for s in each] for name, each in found.items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from geocamss.cli.options import examples, model_options, quiet_option, read_by, split
 from geocamss.errors import InputError, OutputError
@@ -49,7 +50,8 @@ def _meaning(_context: click.Context, _parameter: click.Parameter, given: Any) -
 @click.option(
     "--recipe",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Score on what this recipe sets aside for validation.",
+    help="Score on what this recipe sets aside for validation; by default the built-in model of "
+    "its name.",
 )
 @click.option(
     "--data",
@@ -142,6 +144,8 @@ def evaluate(
     _check_writable(json_file, figure)
     if calibrate is not None and calibrate.exists() and not overwrite:
         raise OutputError(f"{calibrate} exists; give another file, or --overwrite")
+    if recipe is not None:
+        options["model"] = _model_of(recipe, options["model"])
     request = Request(**options)
     with (
         _pairs(files, recipe, data, meaning, class_field) as pairs,
@@ -158,6 +162,17 @@ def evaluate(
         draw(found, figure)
     if not quiet:
         print_evaluation(found)
+
+
+def _model_of(recipe: Path, given: str) -> str:
+    """The model that a recipe makes, if it is built in and no other is asked for."""
+    from geocamss.models import registry
+    from geocamss.training.recipe import load_recipe
+
+    source = click.get_current_context().get_parameter_source("model")
+    name = load_recipe(recipe).card_without_results().name
+    default = source is ParameterSource.DEFAULT
+    return name if default and name in registry.names() else given
 
 
 def _calibrated(

@@ -127,9 +127,10 @@ def train(
     """Train a model by a RECIPE, or on a scene and its labels.
 
     Everything is checked before any work. While training, the state is kept beside the model file,
-    as NAME.safetensors.state, for --resume. With --scene and --labels, bands and statistics come
-    from the scene, classes from the labels, every fifth block of ground is held out, and the recipe
-    is written beside the model. Needs the extra geocamss[train].
+    as NAME.safetensors.state, for --resume, and so is the model of each finished stage. With
+    --scene and --labels, bands and statistics come from the scene, classes from the labels, every
+    fifth block of ground is held out, and the recipe is written beside the model. Needs the extra
+    geocamss[train].
     """
     with need_training():
         from geocamss.models import registry

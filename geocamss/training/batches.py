@@ -146,7 +146,7 @@ def class_frequencies(pools: Sequence[Pool], classes: int) -> Tensor:
     """Share of each class among the labeled pixels as they are drawn, (K,) float32."""
     total = torch.zeros(classes)
     for pool in pools:
-        for item, chance in zip(pool.images, _chances(pool), strict=True):
+        for item, share in zip(pool.images, _chances(pool), strict=True):
             counts = torch.bincount(item.labels.reshape(-1).long(), minlength=256)[:classes].float()
-            total += counts / counts.sum().clamp(min=1) * chance
+            total += counts / counts.sum().clamp(min=1) * share
     return total / total.sum().clamp(min=1e-9)

@@ -29,6 +29,7 @@ from geocamss.training.sources.spec import (
 __all__ = [
     "Augmentation",
     "Recipe",
+    "Stage",
     "Training",
     "changed",
     "changed_training",
@@ -85,7 +86,7 @@ class Augmentation(_Strict):
     """Chance that a corner of a chip is made nodata."""
 
     corrupted: float = Field(default=0.0, ge=0, le=1)
-    """Chance that a chip is spoiled by one of the corruptions that ``evaluate --corrupt`` sweeps."""
+    """Chance that a chip is spoiled by one of the corruptions of ``evaluate --corrupt``."""
 
     @model_validator(mode="after")
     def _range(self) -> Self:
@@ -160,6 +161,16 @@ class Training(_Strict):
     augmentation: Augmentation = Augmentation()
 
 
+class Stage(_Strict):
+    """What one part of a training does otherwise; it begins with the weights of the one before."""
+
+    training: dict[str, Any] = {}
+    """Fields of ``training``, and of its ``augmentation``, with other values."""
+
+    sources: dict[str, dict[str, Any]] = {}
+    """By the name of a source: fields of it with other values."""
+
+
 class Recipe(_Strict):
     """A training run that anyone can repeat."""
 
@@ -174,6 +185,9 @@ class Recipe(_Strict):
     validation: tuple[Source, ...] = ()
     training: Training = Training()
 
+    stages: tuple[Stage, ...] = ()
+    """Parts of the training, one after another; none is a training in one part."""
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         card = self.card_without_results()
@@ -185,7 +199,33 @@ class Recipe(_Strict):
                     f"{_suggest(name, names)}"
                 )
         self._check_leaks()
+        self.parts()
         return self
+
+    def parts(self) -> tuple[Recipe, ...]:
+        """The stages as recipes of their own, in their order; the recipe itself without any.
+
+        Raises:
+            ValueError: a stage speaks of what is not there.
+        """
+        return tuple(map(self._part, range(len(self.stages)))) or (self,)
+
+    def _part(self, number: int) -> Recipe:
+        stage = self.stages[number]
+        known = {source.name for source in self.sources}
+        for name in stage.sources:
+            if name not in known:
+                raise ValueError(f"stages.{number}: no source {name!r}{_suggest(name, known)}")
+        whole = self.model_dump(exclude={"stages"}, exclude_unset=True)
+        whole["training"] = _merged(whole.get("training", {}), stage.training)
+        whole["sources"] = [
+            {**dumped, **stage.sources.get(source.name, {})}
+            for dumped, source in zip(whole["sources"], self.sources, strict=True)
+        ]
+        try:
+            return Recipe.model_validate(whole)
+        except ValidationError as error:
+            raise ValueError(f"stages.{number}: {_first_problem(error, Recipe)}") from None
 
     def _check_leaks(self) -> None:
         """The same ground in training and validation makes every score a lie."""
@@ -301,7 +341,7 @@ def _first_problem(error: ValidationError, kind: type[BaseModel]) -> str:
 def _fields(model: type[BaseModel]) -> Iterator[str]:
     """Names of the fields of a recipe, at any depth."""
     parts = (PairSource, ScenesSource, ArraySource, TorchgeoSource, SimulatedSource, Part)
-    for owner in (model, *parts, Training, Augmentation, CamssConfig):
+    for owner in (model, *parts, Stage, Training, Augmentation, CamssConfig):
         yield from owner.model_fields
 
 
@@ -317,10 +357,25 @@ def _suggest(name: str, known: set[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"
 
 
+def _merged(fields: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Fields, with others in their place; what stands inside of both is merged likewise."""
+    both = {name for name in others if isinstance(fields.get(name), dict)}
+    deep = {
+        name: _merged(fields[name], others[name]) for name in both if isinstance(others[name], dict)
+    }
+    return {**fields, **others, **deep}
+
+
 def changed(recipe: Recipe, *, minutes: float | None, max_steps: int | None) -> Recipe:
-    """The recipe with another budget; None leaves its own."""
+    """The recipe with another budget, for each stage if it has any; None leaves its own."""
+    wanted = {"minutes": minutes, "max_steps": max_steps}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    stages = tuple(
+        stage.model_copy(update={"training": {**stage.training, **given}})
+        for stage in recipe.stages
+    )
     training = changed_training(recipe.training, minutes=minutes, max_steps=max_steps)
-    return recipe.model_copy(update={"training": training})
+    return recipe.model_copy(update={"training": training, "stages": stages})
 
 
 def changed_training(

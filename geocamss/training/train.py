@@ -6,7 +6,7 @@ import logging
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -96,7 +96,10 @@ def train(
     start_from: Path | None = None,
     log: Path | None = None,
 ) -> Trained:
-    """Train, and export the moving average that the recipe keeps.
+    """Train, stage after stage, and export the moving average that the recipe keeps.
+
+    A finished stage leaves its model beside ``out`` until the last one ends; a resumed run begins
+    with the first one that is not finished.
 
     Args:
         recipe: What to do.
@@ -113,15 +116,51 @@ def train(
             model to start from has other sizes.
         ModelError: the model to start from cannot be read.
     """
+    folder = data_folder(recipe, path, data)
+    parts = recipe.parts()
+    between = [out.with_name(f"{out.stem}.stage{n}{out.suffix}") for n in range(1, len(parts))]
+    targets = [*between, out]
+    finished = [target.is_file() for target in between] if resume else []
+    first = (*finished, False).index(False)
+    results = []
+    for number, (part, target) in enumerate(zip(parts, targets, strict=True)):
+        if number >= first:
+            # A run may have been stopped after one stage, before the next had a state to keep.
+            left = resume and number == first and (first == 0 or _state_of(target).is_file())
+            logs = log if log is None or len(parts) == 1 else log / f"stage{number + 1}"
+            results.append(
+                _train(part, folder, target, resume=left, start_from=start_from, log=logs)
+            )
+        start_from = target
+    for target in between:
+        target.unlink(missing_ok=True)
+    steps = sum(result.steps for result in results)
+    losses = tuple(loss for result in results for loss in result.losses)
+    return replace(results[-1], steps=steps, losses=losses)
+
+
+def _state_of(out: Path) -> Path:
+    return out.with_name(out.name + ".state")
+
+
+def _train(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool,
+    start_from: Path | None,
+    log: Path | None,
+) -> Trained:
+    """One stage; see ``train``."""
     card = recipe.card_without_results()
     training = recipe.training
     torch.manual_seed(training.seed)  # the initial weights
     network = _initial(recipe, card, start_from)
-    folder = data_folder(recipe, path, data)
-    material = load_data(recipe, folder)
+    material = load_data(recipe, data)
     frequencies = class_frequencies(material.pools, len(card.classes))
     objective = CamssObjective(training, class_weights(frequencies, training.class_power))
-    state = out.with_name(out.name + ".state")
+    state = _state_of(out)
     loop = Loop(
         network,
         objective=objective,

@@ -71,7 +71,8 @@ def _written(image: LabeledImage, card: ModelCard, folder: Path) -> Pair:
     values[: len(card.classes)] = card.classes.values
     labels = image.labels.numpy()
     _write(truth, values[labels][None], image, labels != IGNORED)
-    return Pair(str(scene), LabelFile(str(truth)))
+    # By name: the model that is scored may have these classes under other values, or not at all.
+    return Pair(str(scene), LabelFile(str(truth), {str(c.value): c.name for c in card.classes}))
 
 
 def _write(

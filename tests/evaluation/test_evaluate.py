@@ -232,11 +232,24 @@ def test_a_recipe_says_what_it_validates_on(shared_data, tmp_path):
     assert pairs[0].labels.meaning["#E2A929"] == "water"
 
 
+def test_a_recipe_is_scored_with_its_own_model_and_no_other_is_taken_for_it(shared_data, tmp_path):
+    arguments = ["evaluate", "--recipe", str(ROOT / "recipes" / "cloud-mask.yaml")]
+    arguments += ["--data", str(shared_data), "--quiet", "--json", str(tmp_path / "scores.json")]
+    done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    numbers = json.loads((tmp_path / "scores.json").read_text())
+    assert list(numbers["classes"]) == ["land", "water", "cloud", "shadow"]
+    done = CliRunner().invoke(cli, [*arguments, "--model", "aerial-landcover"])
+    assert done.exit_code == 2
+    assert "cloud" in done.output
+
+
 @pytest.mark.slow
-def test_the_shipped_model_scores_what_its_card_says(shared_data, tmp_path):
-    recipe = load_recipe(ROOT / "recipes" / "aerial-landcover.yaml")
+@pytest.mark.parametrize("name", registry.names())
+def test_the_shipped_models_score_what_their_cards_say(shared_data, tmp_path, name):
+    recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
     pairs = validation_pairs(recipe, shared_data, tmp_path)
-    found = evaluate_module.evaluate_pairs(pairs, Request())
+    found = evaluate_module.evaluate_pairs(pairs, Request(model=name))
     said = found.card.metrics
     assert found.scores.miou == pytest.approx(said["validation_miou"], abs=0.01)
     assert found.scores.accuracy == pytest.approx(said["validation_accuracy"], abs=0.01)

@@ -41,8 +41,9 @@ def test_a_chip_is_spoiled_within_its_range_and_again_alike(seed, bands):
     valid[:3] = False
     first = corrupt(image, valid, bands, Generator().manual_seed(seed))
     again = corrupt(image, valid, bands, Generator().manual_seed(seed))
-    assert first.shape == image.shape and first.dtype == torch.float32
-    assert float(first.min()) >= 0 and float(first.max()) <= 1
+    assert first.shape == image.shape
+    assert first.dtype == torch.float32
+    assert 0 <= float(first.min()) <= float(first.max()) <= 1
     assert torch.equal(first, again)
 
 

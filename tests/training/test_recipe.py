@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from pathlib import Path
 
 import pytest
@@ -50,8 +49,33 @@ def edited(*keys: object, value: object) -> dict:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid(path):
     recipe = load_recipe(path)
-    part = re.sub(r"-\d$", "", path.stem)  # a training of several parts makes one model
-    assert recipe.card_without_results().name == part
+    assert recipe.card_without_results().name == path.stem
+
+
+def test_a_stage_changes_what_it_names_and_nothing_else(tmp_path):
+    content = edited("training", value={"minutes": 9, "augmentation": {"noise": 0.1, "blur": 0}})
+    content["stages"] = [
+        {},
+        {
+            "training": {"batch": 2, "augmentation": {"noise": 0.2}},
+            "sources": {"a": {"weight": 3}},
+        },
+    ]
+    recipe = load_recipe(written(tmp_path, content))
+    first, second = recipe.parts()
+    assert first == recipe.model_copy(update={"stages": ()})
+    assert (second.training.minutes, second.training.batch) == (9, 2)
+    assert (second.training.augmentation.noise, second.training.augmentation.blur) == (0.2, 0)
+    assert [source.weight for source in second.sources] == [3, 1]
+    assert second.validation == recipe.validation
+    assert second.card_without_results() == recipe.card_without_results()
+    for part in changed(recipe, minutes=1, max_steps=None).parts():
+        assert part.training.minutes == 1
+
+
+def test_a_recipe_without_stages_has_one_part(tmp_path):
+    recipe = load_recipe(written(tmp_path, MINIMAL))
+    assert recipe.parts() == (recipe,)
 
 
 def test_a_minimal_recipe_is_valid(tmp_path):
@@ -72,6 +96,18 @@ def test_a_minimal_recipe_is_valid(tmp_path):
         (edited("training", "minutes", value=float("nan")), r"training\.minutes"),
         (edited("training", "chip", value=100), r"training\.chip: .*multiple of 16"),
         (edited("sources", value=[]), "sources"),
+        (
+            edited("stages", value=[{"training": {"minuts": 3}}]),
+            r"stages\.0: training\.minuts: no such field.*'minutes'",
+        ),
+        (
+            edited("stages", value=[{}, {"sources": {"geocams simulate": {}}}]),
+            r"stages\.1: no source 'geocams simulate'; did you mean 'geocamss simulate'",
+        ),
+        (
+            edited("stages", value=[{"sources": {"geocamss simulate": {"seeds": [0, 5]}}}]),
+            r"stages\.0: .*seed 4 is both in sources and in valid",
+        ),
         (edited("sources", 0, "kind", value="zip"), r"sources\.0"),
         (edited("sources", 0, "colors", value={"land": "red"}), r"sources\.0\.colors\.land"),
         (edited("sources", 0, "colors", value={"watr": "#000000"}), "'watr'.*did you mean 'water'"),
@@ -138,7 +174,7 @@ def test_a_recipe_without_any_data_folder_says_how_to_give_one(tmp_path, monkeyp
 
 
 def test_the_budget_can_be_changed_and_nothing_else_is():
-    recipe = load_recipe(SHIPPED[0])
+    recipe = load_recipe(ROOT / "recipes" / "cloud-mask.yaml")
     other = changed(recipe, minutes=1.5, max_steps=None)
     assert other.training.minutes == 1.5
     assert other.training.max_steps == recipe.training.max_steps

@@ -82,7 +82,7 @@ def source(folder: str) -> dict:
     }
 
 
-def recipe_file(folder: Path, **training) -> Path:
+def recipe_file(folder: Path, *, stages: list[dict] | None = None, **training) -> Path:
     content = {
         "card": {
             "name": "shore",
@@ -109,6 +109,8 @@ def recipe_file(folder: Path, **training) -> Path:
         }
         | training,
     }
+    if stages is not None:
+        content["stages"] = stages
     path = folder / "shore.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -163,6 +165,55 @@ def test_a_killed_run_resumes_to_the_same_losses(tmp_path, data, monkeypatch):
     other, _ = checkpoint.load_network(tmp_path / "whole.safetensors")
     for name, tensor in other.state_dict().items():
         assert torch.equal(network.state_dict()[name], tensor), name
+
+
+STAGES = [{"training": {"max_steps": 4}}, {"training": {"max_steps": 5, "learning_rate": 0.002}}]
+
+
+def test_stages_are_trainings_that_start_from_each_other(tmp_path, data):
+    path = recipe_file(tmp_path, stages=STAGES)
+    whole = train(recipe_of(path), path, tmp_path / "whole.safetensors", data=data)
+    start, losses = None, ()
+    for number, stage in enumerate(STAGES):
+        part = recipe_file(tmp_path, **stage["training"])
+        out = tmp_path / f"{number}.safetensors"
+        result = train(recipe_of(part), part, out, data=data, start_from=start)
+        start, losses = out, losses + result.losses
+    assert whole.steps == 9
+    assert whole.losses == losses
+    one, _ = checkpoint.load_network(whole.path)
+    other, _ = checkpoint.load_network(out)
+    for name, tensor in other.state_dict().items():
+        assert torch.equal(one.state_dict()[name], tensor), name
+    left = {file.name for file in tmp_path.iterdir()}
+    assert left == {"whole.safetensors", "0.safetensors", "1.safetensors", "shore.yaml"}
+
+
+@pytest.mark.parametrize("call", [4, 5, 8])
+def test_a_run_killed_in_its_second_stage_resumes_there(tmp_path, data, monkeypatch, call):
+    path = recipe_file(tmp_path, stages=STAGES)
+    whole = train(recipe_of(path), path, tmp_path / "whole.safetensors", data=data)
+    plain, calls = CamssObjective.losses, []
+
+    def fail(self, network, batch, generator):
+        calls.append(batch)
+        if len(calls) == call + 1:
+            raise RuntimeError("power cut")
+        return plain(self, network, batch, generator)
+
+    out = tmp_path / "cut.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(CamssObjective, "losses", fail)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(recipe_of(path), path, out, data=data)
+    assert not out.exists()
+    rest = train(recipe_of(path), path, out, data=data, resume=True)
+    assert rest.losses == whole.losses[4 + (call - 4) // 2 * 2 :]
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "whole.safetensors",
+        "cut.safetensors",
+        "shore.yaml",
+    }
 
 
 def test_nothing_to_resume_from_is_an_error(tmp_path, data):
