@@ -126,7 +126,7 @@ def machine() -> dict[str, Any]:
 
 
 def profile(scene: Path, network: str, folder: Path) -> dict[str, float]:
-    """Seconds by stage of one run of geocamss in this process; prints them in percent."""
+    """Processor seconds by stage of one run of geocamss in this process; prints them in percent."""
     from benchmarks.contestants import geocamss
     from benchmarks.stages import timed_stages
 
@@ -135,9 +135,9 @@ def profile(scene: Path, network: str, folder: Path) -> dict[str, float]:
         job()
     shutil.rmtree(folder / "profiled")
     whole = sum(seconds.values())
-    print("\nwhere the time goes (reading and saving go on beside the rest)")
+    print("\nwhere the processor time goes (reading and saving go on beside the rest)")
     for name, spent in sorted(seconds.items(), key=lambda item: -item[1]):
-        print(f"  {name:<14}{spent:8.2f} s {100 * spent / whole:6.1f} %")
+        print(f"  {name:<20}{spent:8.2f} s {100 * spent / whole:6.1f} %")
     return dict(seconds)
 
 
