@@ -2,13 +2,16 @@
 
     python -m benchmarks.cluster --scenes 8            two workers against one, and against a loop
     python -m benchmarks.cluster --tasks 100000        a scheduler with that many tasks of no work
+    python -m benchmarks.cluster --tasks 100000 --threads 1000        as if there were more workers
 
 The first writes scenes of noise and maps them with the model that is given: with ``predict`` in a
 loop, with one worker, and with two, each with one thread. On a machine with other work to do only
-its processor times mean anything; they are printed beside the wall clock's.
+its processor times mean anything; they are printed beside the wall clock's. Each run begins with
+an empty process, and a job starts its cluster besides: choose scenes so large that this is little.
 
-The second sends tasks through the same bounded window as ``geocamss map``. Client and scheduler
-share the measured process, so that its processor time and its memory are those of both.
+The others send tasks through the same bounded window as ``geocamss map``. Client and scheduler
+share the measured process, so that its processor time and its memory are those of both. The window
+grows with the threads of the cluster; tasks without work need no real ones.
 """
 
 from __future__ import annotations
@@ -113,31 +116,39 @@ def compare(count: int, side: int, model: str) -> None:
     print(f"{100 * (one[1] / loop[1] - 1):+.1f} % (processor)")
 
 
-def simulate(count: int) -> None:
-    """Tasks without work, in the window that jobs have."""
+def simulate(count: int, threads: int) -> None:
+    """Tasks without work, in the window that jobs have, for two workers of so many threads."""
     from distributed import Client, LocalCluster
 
     from geocamss.batch.bounded import each
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        LocalCluster(
+            n_workers=2, threads_per_worker=threads, dashboard_address="127.0.0.1:0"
+        ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         size = resident()
         payload = "x" * 1200  # what an order and a block's place take
         items = [f"{uuid.uuid4().hex}{payload}" for _ in range(count)]
-        listed = resident() - size
-        start, spent, held = time.perf_counter(), time.process_time(), 0
+        begun = resident()
+        start, spent, held, peak, halfway = time.perf_counter(), time.process_time(), 0, 0, 0
         for number, _ in enumerate(each(client, len, items, lambda item: f"map-block-{item[:32]}")):
             if number % 100 == 0:
                 held = max(held, len(cluster.scheduler.tasks))
+                peak = max(peak, resident() - begun)
+            if number == count // 2:
+                halfway = resident() - begun
         wall, processor = time.perf_counter() - start, time.process_time() - spent
-        grown = resident() - size - listed
+        grown = resident() - begun
     print(
         f"{count:,} tasks: wall {wall:.1f} s, client and scheduler {processor:.1f} s of processor"
     )
     print(f"{1000 * processor / count:.2f} ms of processor a task; at most {held} tasks at once")
-    print(f"memory grew by {grown / 1e6:.1f} MB, beside the list of tasks")
+    print(f"client and scheduler take {size / 1e6:.0f} MB, and the list of tasks", end=" ")
+    print(f"{(begun - size) / 1e6:.0f} MB; they grew by {halfway / 1e6:.1f} MB halfway,", end=" ")
+    print(f"{grown / 1e6:.1f} MB at the end, {peak / 1e6:.1f} MB at most:", end=" ")
+    print(f"{peak / 1e3 / max(1, held):.1f} kB for each task held at once")
 
 
 def resident() -> int:
@@ -154,11 +165,14 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=2048, help="pixels along a side of each")
     parser.add_argument("--model", default="aerial-landcover")
     parser.add_argument("--tasks", type=int, help="simulate so many tasks")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of each of two workers, for --tasks"
+    )
     asked = parser.parse_args()
     if asked.scenes:
         compare(asked.scenes, asked.side, asked.model)
     if asked.tasks:
-        simulate(asked.tasks)
+        simulate(asked.tasks, asked.threads)
     if not asked.scenes and not asked.tasks:
         parser.error("give --scenes or --tasks")
 
