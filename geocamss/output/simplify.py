@@ -4,10 +4,10 @@ A border is simplified alone, and the same way whichever neighbor asks, so neigh
 common. Vertices are taken out, one or two that stand side by side at a time, while
 
 1. no point of the border moves by more than the tolerance;
-2. over each stretch that becomes straight, what one neighbor loses the other loses elsewhere: the
-   net area between old and new is at most ``LEAN`` pixels times the stretch's old length;
+2. over the whole border, what one neighbor loses in one place it wins in another: the net area
+   between old and new is at most ``LEAN`` pixels times the border's old length;
 3. the triangles that are cut off hold no corner of any outline of the map, save those of this
-   border that were cut off before.
+   border that have been taken out before.
 
 That nothing crosses, touches or vanishes then follows without looking at what becomes of other
 borders. By (3), a new edge meets no vertex of another border, whichever of its vertices that has
@@ -19,11 +19,14 @@ areas: each polygon keeps its own to within ``LEAN`` times its perimeter, and er
 cancel.
 
 The order is greedy, least displacement first, in rounds: each takes all removals that are better
-than any other in their reach. It depends on the border's own vertices alone. That a stretch may be
-balanced by two vertices at once is what makes straight lines of the staircases that pixels are.
+than any other in their reach, as far as those that widen and those that narrow a side are balanced.
+It depends on the border's own vertices alone. As displacements count in steps, and chance decides
+within one, a round takes a good part of what can be taken: rounds are few, however long a border.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +41,21 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-LEAN = 0.1
-"""Pixels by which a stretch of border may move on average; below 1/4 no polygon can vanish."""
+LEAN = 0.05
+"""Pixels by which a border may move on average. Below 1/4 no polygon can vanish. The smaller it is,
+the truer are the areas of classes that lie in small islands, as those can hardly but shrink."""
 
 _MOST = 2
 """Vertices that are taken out at once, at most."""
 
-_UNKNOWN = -1.0
+_PASSES = 4
+"""How often what could not be balanced, or was not free, is tried again, at most."""
+
+_AT_ONCE = 1 << 20
+"""Points that are looked at at once."""
+
+_UNKNOWN = -1
+_NEVER = np.iinfo(np.int64).max
 
 
 def simplify_borders(
@@ -62,21 +73,22 @@ def simplify_borders(
         (v,) True = the vertex stays; ends of borders do.
     """
     paths = _Paths(borders, tolerance, scales, corners)
-    kept = np.ones(len(borders.rows), dtype=bool)
     lengths = np.diff(borders.offsets)
     long = lengths > 2
     now = ragged(borders.offsets[:-1][long], lengths[long])
-    removals = _Removals(paths, now, np.full((_MOST, len(now)), _UNKNOWN))
-    while len(removals.now):
-        removals.rate()
-        removals = removals.where_any_is_left()
-        gone = removals.take()
-        kept[gone] = False
-    return kept
+    for _ in range(_PASSES):
+        _Removals(paths, now, np.full((_MOST, len(now)), _UNKNOWN)).take_all()
+        left = paths.kept[now]
+        changed = np.zeros(len(borders), dtype=bool)
+        changed[paths.border[now[~left]]] = True
+        now = now[left & changed[paths.border[now]]]
+        if not len(now):
+            break
+    return paths.kept
 
 
 class _Paths:
-    """Borders, with what is asked of their vertices again and again."""
+    """Borders, what is asked of their vertices again and again, and what has become of them."""
 
     def __init__(
         self,
@@ -86,63 +98,88 @@ class _Paths:
         corners: Corners,
     ) -> None:
         self.rows, self.columns = borders.rows, borders.columns
-        self.tolerance = tolerance
-        self.corners = corners
+        self.kept = np.ones(len(self.rows), dtype=bool)
+        """(v,) vertices that have not been taken out."""
+        self.balance = np.zeros(len(borders), dtype=np.int64)
+        """(m,) twice the pixels that one side has lost so far."""
         self.border = np.repeat(np.arange(len(borders)), np.diff(borders.offsets))
-        self.scales = scales
         self.inner = np.ones(len(self.rows), dtype=bool)
         self.inner[borders.offsets[:-1]] = False
         self.inner[borders.offsets[1:] - 1] = False
         self.number = self.rows * corners.columns + self.columns
-        # Of two removals that are as good, chance decides; the same on both sides of a border.
-        self.chance = self.number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        down, right = np.diff(self.rows), np.diff(self.columns)
-        self.length = np.concatenate(([0], np.cumsum(np.abs(down) + np.abs(right))))
-        swept = self.rows[:-1] * right - self.columns[:-1] * down
-        self.swept = np.concatenate(([0], np.cumsum(swept)))
+        self.chance = _scattered(self.number)
+        """(v,) of two removals that are as good, the lower goes; alike on both sides."""
+        steps = np.abs(np.diff(self.rows)) + np.abs(np.diff(self.columns))
+        length = np.concatenate(([0], np.cumsum(steps)))
+        ends = borders.offsets[1:] - 1
+        self.budget = (2 * LEAN * (length[ends] - length[borders.offsets[:-1]])).astype(np.int64)
+        """(m,) what ``balance`` may be, to either side."""
+        self._tolerance = tolerance
+        self._scales = scales
+        self._corners = corners
         owned = np.flatnonzero(self.inner)
-        self.owner = owned[np.argsort(self.number[owned])]
-        self.owned = self.number[self.owner]
+        self._owner = owned[np.argsort(self.number[owned])]
+        self._owned = self.number[self._owner]
 
-    def is_fair(self, first: Ints, last: Ints) -> Bools:
-        """Whether a straight line from vertex to vertex takes as much as it gives."""
-        net = self.swept[last] - self.swept[first]
-        net += self.rows[last] * self.columns[first] - self.columns[last] * self.rows[first]
-        length = self.length[last] - self.length[first]
-        return np.asarray(
-            (np.abs(net) <= 2 * LEAN * length) & (self.number[first] != self.number[last])
-        )
+    def levels(self, first: Ints, last: Ints) -> Ints:
+        """How far the old border is from straight lines from vertex to vertex, in steps.
 
-    def displacement(self, first: Ints, last: Ints) -> Floats:
-        """Farthest distance, in meters, of the old border from the line that replaces it."""
+        There are eight steps from a distance to its double; ``_NEVER`` is beyond the tolerance.
+        """
         between = last - first - 1
+        found = [np.zeros(0, dtype=np.int64)]
+        for part in _parts(between, _AT_ONCE):
+            square = self._displacement(first[part], last[part], between[part])
+            # Exponent and two bits of the fraction: ordered as the numbers are.
+            level = square.view(np.int64) >> 50
+            level[square > self._tolerance**2] = _NEVER
+            found.append(level)
+        return np.concatenate(found)
+
+    def _displacement(self, first: Ints, last: Ints, between: Ints) -> Floats:
+        """Farthest distance of the old border from lines that replace it, squared, in meters."""
         vertex = ragged(first + 1, between)
         line = np.repeat(np.arange(len(first)), between)
-        down, right = (scale[self.border[first]] for scale in self.scales)
+        down, right = (scale[self.border[first]] for scale in self._scales)
         dy = (self.rows[last] - self.rows[first]) * down
         dx = (self.columns[last] - self.columns[first]) * right
         y = (self.rows[vertex] - self.rows[first][line]) * down[line]
         x = (self.columns[vertex] - self.columns[first][line]) * right[line]
-        square = dx * dx + dy * dy
-        along = np.clip((x * dx[line] + y * dy[line]) / square[line], 0.0, 1.0)
-        away = np.hypot(x - along * dx[line], y - along * dy[line])
-        return np.asarray(np.maximum.reduceat(away, np.cumsum(between) - between))
+        dx, dy, square = dx[line], dy[line], (dx * dx + dy * dy)[line]
+        along = np.clip((x * dx + y * dy) / square, 0.0, 1.0)
+        x, y = x - along * dx, y - along * dy
+        return np.asarray(np.maximum.reduceat(x * x + y * y, np.cumsum(between) - between))
+
+    def cross(self, one: Ints, other: Ints) -> Ints:
+        """Twice the area of the triangles of two vertices and the lattice's origin."""
+        return np.asarray(
+            self.rows[one] * self.columns[other] - self.columns[one] * self.rows[other]
+        )
 
     def is_free(self, first: Ints, middle: Ints, last: Ints) -> Bools:
         """Whether triangles hold no corner but those of their border from first to last."""
         rows = np.stack([self.rows[v] for v in (first, middle, last)])
         columns = np.stack([self.columns[v] for v in (first, middle, last)])
+        area = self.cross(first, middle) + self.cross(middle, last) + self.cross(last, first)
+        points = np.abs(area) // 2 + np.ptp(rows, axis=0) + np.ptp(columns, axis=0) + 2
+        free = np.ones(len(first), dtype=bool)
+        for part in _parts(points, _AT_ONCE):
+            free[part] = self._is_free(rows[:, part], columns[:, part], first[part], last[part])
+        return free
+
+    def _is_free(self, rows: Ints, columns: Ints, first: Ints, last: Ints) -> Bools:
         triangle, row, column = _lattice_points(rows, columns)
-        found = np.flatnonzero(self.corners.at(row, column))
+        found = np.flatnonzero(self._corners.at(row, column))
         triangle, row, column = triangle[found], row[found], column[found]
         inside = _inside(rows[:, triangle], columns[:, triangle], row, column)
         triangle = triangle[inside]
-        number = row[inside] * self.corners.columns + column[inside]
+        number = row[inside] * self._corners.columns + column[inside]
         begin, end = first[triangle], last[triangle]
-        place = np.searchsorted(self.owned, number)
-        np.minimum(place, len(self.owned) - 1, out=place)
-        vertex = self.owner[place]
-        own = (self.owned[place] == number) & (begin <= vertex) & (vertex <= end)
+        place = np.searchsorted(self._owned, number)
+        np.minimum(place, len(self._owned) - 1, out=place)
+        vertex = self._owner[place]
+        own = (self._owned[place] == number) & (self.border[vertex] == self.border[begin])
+        own &= ~self.kept[vertex] | ((begin <= vertex) & (vertex <= end))
         own |= (number == self.number[begin]) | (number == self.number[end])
         free = np.ones(len(first), dtype=bool)
         free[triangle[~own]] = False
@@ -152,86 +189,159 @@ class _Paths:
 class _Removals:
     """What may still be taken out of some borders."""
 
-    def __init__(self, paths: _Paths, now: Ints, costs: Floats) -> None:
-        self.paths = paths
-        self.now = now
+    def __init__(self, paths: _Paths, now: Ints, levels: Ints) -> None:
+        self._paths = paths
+        self._now = now
         """(n,) vertices that are left, border by border."""
-        self._costs = costs
-        """(2, n) meters that it costs to take out one or two vertices from here on; inf where that
-        is not possible, below zero where it is not known."""
+        self._levels = levels
+        """(2, n) of the displacement if one or two vertices are taken out from here on; ``_NEVER``
+        where that is not possible."""
 
-    def rate(self) -> None:
-        """Find out the costs that are not known."""
-        now, paths = self.now, self.paths
+    def take_all(self) -> None:
+        """Take out what can be taken, round by round."""
+        while len(self._now):
+            self._rate()
+            self._leave_what_is_done()
+            self._take()
+
+    def _rate(self) -> None:
+        """Find out the levels that are not known."""
+        now, paths = self._now, self._paths
         inner = np.append(paths.inner[now], np.zeros(_MOST, dtype=bool))
         fits = inner[: len(now)].copy()
         for count in range(1, _MOST + 1):
-            costs = self._costs[count - 1]
+            levels = self._levels[count - 1]
             fits &= inner[count - 1 : count - 1 + len(now)]
-            at = np.flatnonzero(costs < 0)
-            costs[at] = np.inf
+            at = np.flatnonzero(levels < 0)
+            levels[at] = _NEVER
             at = at[fits[at]]
-            first, last = now[at - 1], now[at + count]
-            fair = paths.is_fair(first, last)
-            at, first, last = at[fair], first[fair], last[fair]
-            if len(at):
-                costs[at] = paths.displacement(first, last)
-                costs[at[costs[at] > paths.tolerance]] = np.inf
+            at = at[paths.number[now[at - 1]] != paths.number[now[at + count]]]
+            levels[at] = paths.levels(now[at - 1], now[at + count])
 
-    def where_any_is_left(self) -> _Removals:
-        """The borders that have something to take out."""
-        border = self.paths.border[self.now]
-        new = np.append(True, border[1:] != border[:-1])
-        rank = np.cumsum(new) - 1
-        some = np.isfinite(self._costs).any(axis=0)
-        left = np.bincount(rank, weights=some)[rank] > 0
-        return _Removals(self.paths, self.now[left], self._costs[:, left])
+    def _leave_what_is_done(self) -> None:
+        """Forget the borders that have nothing to take out."""
+        border = self._paths.border[self._now]
+        some = (self._levels < _NEVER).any(axis=0)
+        waits = np.zeros(len(self._paths.budget), dtype=bool)
+        waits[border[some]] = True
+        left = waits[border]
+        if not left.all():
+            self._now, self._levels = self._now[left], self._levels[:, left]
 
-    def take(self) -> Ints:
-        """Take out what is best in its reach, and give the vertices."""
-        if not len(self.now):
-            return self.now
+    def _take(self) -> None:
+        """Take out what is best in its reach."""
         at, count = self._best()
-        free = self._is_free(at, count)
-        self._costs[count[~free] - 1, at[~free]] = np.inf
-        at, count = at[free], count[free]
+        if not len(at):
+            return
+        good = self._is_free(at, count)
+        good[good] = self._is_balanced(at[good], count[good])
+        self._levels[count[~good] - 1, at[~good]] = _NEVER
+        at, count = at[good], count[good]
         gone = ragged(at, count)
-        stays = np.ones(len(self.now), dtype=bool)
-        stays[gone] = False
-        taken = self.now[gone]
+        self._paths.kept[self._now[gone]] = False
         # What began or ended beside them is another removal now.
         for back in range(1, _MOST + 1):
             before = at - back
-            self._costs[back - 1 :, before[before >= 0]] = _UNKNOWN
-        self._costs[:, at + count] = _UNKNOWN
-        self.now, self._costs = self.now[stays], self._costs[:, stays]
-        return taken
+            self._levels[back - 1 :, before[before >= 0]] = _UNKNOWN
+        self._levels[:, at + count] = _UNKNOWN
+        stays = np.ones(len(self._now), dtype=bool)
+        stays[gone] = False
+        self._now, self._levels = self._now[stays], self._levels[:, stays]
 
     def _best(self) -> tuple[Ints, Ints]:
-        """Removals that cost less than any other in reach: where, and of how many vertices."""
-        cost = self._costs.min(axis=0)
-        chance = self.paths.chance[self.now]
-        best = np.isfinite(cost)
-        border = self.paths.border[self.now]
+        """Removals that are better than any other in reach: where, and of how many vertices."""
+        level = self._levels.min(axis=0)
+        chance = self._paths.chance[self._now]
+        best = level < _NEVER
+        border = self._paths.border[self._now]
         for step in range(1, _MOST + 1):
             one, other = slice(None, -step), slice(step, None)
             apart = border[one] != border[other]
-            less = cost[other] < cost[one]
-            less |= (cost[other] == cost[one]) & (chance[other] < chance[one])
+            less = level[other] < level[one]
+            less |= (level[other] == level[one]) & (chance[other] < chance[one])
             best[one] &= ~less | apart
-            best[other] &= less | np.isinf(cost[one]) | apart
+            best[other] &= less | (level[one] == _NEVER) | apart
         at = np.flatnonzero(best)
-        return at, 1 + self._costs[:, at].argmin(axis=0)
+        return at, 1 + self._levels[:, at].argmin(axis=0)
 
     def _is_free(self, at: Ints, count: Ints) -> Bools:
         """Whether the triangles of removals are free; of several vertices, the first goes first."""
-        now = self.now
+        now = self._now
         free = np.ones(len(at), dtype=bool)
         for step in range(_MOST):
             more = np.flatnonzero(free & (count > step))
             middle = at[more] + step
-            free[more] = self.paths.is_free(now[at[more] - 1], now[middle], now[middle + 1])
+            free[more] = self._paths.is_free(now[at[more] - 1], now[middle], now[middle + 1])
         return free
+
+    def _is_balanced(self, at: Ints, count: Ints) -> Bools:
+        """Which removals go, so that each border stays within its budget; book them.
+
+        They are asked in the order of their displacement, and those that take from one side of
+        their border go as long as others, that give to it, make up for them.
+        """
+        paths = self._paths
+        net = self._net(at, count)
+        border = paths.border[self._now[at]]
+        order = np.lexsort((paths.chance[self._now[at]], self._levels[count - 1, at], border))
+        begins = np.flatnonzero(np.append(True, border[1:] != border[:-1])[: len(border)])
+        owner = border[begins]
+        sizes = np.diff(np.append(begins, len(border)))
+        taken, given = np.maximum(net[order], 0), np.maximum(-net[order], 0)
+        all_taken, all_given = _running(taken, begins, sizes), _running(given, begins, sizes)
+        room = paths.budget[owner] - paths.balance[owner]
+        other_room = paths.budget[owner] + paths.balance[owner]
+        back = _sums(given, begins)
+        while True:
+            takes = all_taken <= np.repeat(room + back, sizes)
+            there = _sums(taken * takes, begins)
+            gives = all_given <= np.repeat(other_room + there, sizes)
+            before, back = back, _sums(given * gives, begins)
+            if np.array_equal(before, back):
+                break
+        paths.balance[owner] += there - back
+        good = np.empty(len(at), dtype=bool)
+        good[order] = np.where(taken > 0, takes, gives | (given == 0))
+        return good
+
+    def _net(self, at: Ints, count: Ints) -> Ints:
+        """Twice the pixels that one side loses by removals; what the other wins."""
+        now, cross = self._now, self._paths.cross
+        net = cross(now[at + count], now[at - 1])
+        for step in range(_MOST + 1):
+            more = count >= step
+            net[more] += cross(now[at[more] + step - 1], now[at[more] + step])
+        return net
+
+
+def _scattered(numbers: Ints) -> NDArray[np.uint64]:
+    """Other numbers, each where chance may have thrown it; this is SplitMix64."""
+    z = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ z >> np.uint64(31))
+
+
+def _parts(sizes: Ints, most: int) -> Iterator[slice]:
+    """Slices of things whose sizes add up to ``most``, or of single ones that are larger."""
+    ends = np.cumsum(sizes)
+    first = 0
+    while first < len(sizes):
+        room = most + (int(ends[first - 1]) if first else 0)
+        last = max(int(np.searchsorted(ends, room, side="right")), first + 1)
+        yield slice(first, last)
+        first = last
+
+
+def _sums(values: Ints, begins: Ints) -> Ints:
+    """Sums of groups that begin at the given places."""
+    return np.asarray(np.add.reduceat(values, begins)) if len(begins) else values[:0]
+
+
+def _running(values: Ints, begins: Ints, sizes: Ints) -> Ints:
+    """Sums from each group's begin on."""
+    total = np.cumsum(values)
+    return np.asarray(total - np.repeat(total[begins] - values[begins], sizes))
 
 
 def _lattice_points(rows: Ints, columns: Ints) -> tuple[Ints, Ints, Ints]:
