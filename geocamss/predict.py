@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -24,6 +23,7 @@ from geocamss.output.blocks import BlockStore
 from geocamss.output.disk import check_room, disk_full_said
 from geocamss.output.folder import OutputFolder
 from geocamss.products import ALL_FILES, PRODUCTS, files_of, write_products
+from geocamss.progress import Progress
 from geocamss.request import Request
 from geocamss.result import Result
 from geocamss.run import Run
@@ -33,20 +33,6 @@ from geocamss.stop import heeding_sigterm
 __all__ = ["Progress", "Result", "map_blocks", "map_scene", "predict"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run has come."""
-
-    stage: str
-    """What is being done: ``map``, then the name of an output."""
-
-    done: int
-    """Of ``total``."""
-
-    total: int
-    """Pixels of the grid for ``map``; for an output, 1."""
 
 
 def predict(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geocamss.errors import OutputError
 from geocamss.output.classmap import ClassMap
 from geocamss.output.legend import read_legend
-from geocamss.output.polygons import write_polygons
+from geocamss.output.polygons import readings, write_polygons
 from geocamss.output.shaping import Shaping, class_values
 from geocamss.output.vectorfile import checked_target
+from geocamss.progress import Progress
 
 __all__ = ["Vectorized", "vectorize"]
 
@@ -41,6 +42,7 @@ def vectorize(
     square: Iterable[str | int] = (),
     confidence: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Vectorized:
     """Write the polygons of a class raster, whoever made it.
 
@@ -59,6 +61,7 @@ def vectorize(
             and overlaps beside them.
         confidence: a raster of percent on the same pixels, uint8 with 255 where nothing is known.
         overwrite: replace a file that is there.
+        progress: called now and then with how far it has come.
 
     Returns:
         What has been written.
@@ -71,19 +74,34 @@ def vectorize(
         RunError: pixels cannot be read, or the disk is full.
     """
     target = checked_target(Path(out))
-    Shaping(min_area, smooth, simplify)
+    shaping = Shaping(min_area, smooth, simplify)
     if target.exists() and not overwrite:
         raise OutputError(
             f"{target} is there already; give --overwrite (overwrite=True) to replace it, or "
             "choose another name"
         )
     raster = Path(classmap)
-    source, values = ClassMap.open(
-        raster, None if confidence is None else Path(confidence)
-    ).surveyed()
+    source = ClassMap.open(raster, None if confidence is None else Path(confidence))
+    pixels = source.width * source.height
+    steps = _Steps((1 + readings(shaping)) * pixels, progress or (lambda _: None))
+    source, values = source.surveyed()
+    steps.add(pixels)
     numbers = {value: value if source.values is None else source.values[value] for value in values}
     scheme = read_legend(raster).scheme(numbers)
     chosen = class_values(square, scheme, numbers)
-    shaping = Shaping(min_area, smooth, simplify, chosen)
-    count = write_polygons(source, target, scheme, shaping)
+    shaping = replace(shaping, square=chosen)
+    count = write_polygons(source, target, scheme, shaping, tell=steps.add)
     return Vectorized(target, count, scheme.names if scheme else ())
+
+
+class _Steps:
+    """Counts pixels, and tells of them."""
+
+    def __init__(self, total: int, tell: Callable[[Progress], None]) -> None:
+        self._total = total
+        self._done = 0
+        self._tell = tell
+
+    def add(self, pixels: int) -> None:
+        self._done += pixels
+        self._tell(Progress("polygons", self._done, self._total))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
+import sys
 import warnings
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +25,7 @@ from rasterio.crs import CRS
 import geocamss
 from geocamss.cli.main import main
 from geocamss.errors import InputError, OutputError, ReadError, SceneError
+from geocamss.output import polygons
 from geocamss.vectorize import vectorize
 
 from .output.maps import NORTH_UP, landscape, write_map
@@ -244,13 +247,15 @@ def test_right_angles_where_they_fit(tmp_path):
         < 1e-6
     )
     assert len(corners) <= 8
-    exact = tmp_path / "exact.gpkg"
-    vectorize(raster, exact)
-    before = read(exact)
-    for value in (1, 2):
-        one = shapely.union_all(frame[frame["class"] == value].geometry.values)
-        other = shapely.union_all(before[before["class"] == value].geometry.values)
-        assert one.intersection(other).area / one.union(other).area >= 0.8
+    vectorize(raster, tmp_path / "exact.gpkg")
+    before = read(tmp_path / "exact.gpkg")
+    before = before[before["class"] == 1].geometry.item()
+    assert house.intersection(before).area / house.union(before).area >= 0.8
+    vectorize(raster, tmp_path / "plain.gpkg", simplify=10)
+    plain = read(tmp_path / "plain.gpkg")
+    assert shapely.equals_exact(
+        frame[frame["class"] == 2].geometry.values, plain[plain["class"] == 2].geometry.values
+    ).all()
 
 
 def test_smoothing_and_sieving_leave_nothing_small(tmp_path):
@@ -325,6 +330,50 @@ def test_the_command_tells_what_it_wrote(tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
     assert "o.fgb" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"simplify": 15},
+        {"smooth": True},
+        {"min_area": 400},
+        {"min_area": 400, "smooth": True, "square": ["class 2"]},
+    ],
+)
+def test_progress_counts_up_to_its_total(tmp_path, monkeypatch, options):
+    monkeypatch.setattr(polygons, "BAND_PIXELS", 300)
+    raster = write_map(tmp_path / "c.tif", landscape(40, 40))
+    told = []
+    vectorize(raster, tmp_path / "o.gpkg", progress=told.append, **options)
+    assert {report.stage for report in told} == {"polygons"}
+    assert {report.total for report in told} == {told[-1].done}
+    done = [report.done for report in told]
+    assert done == sorted(done)
+    assert done[0] == 40 * 40
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_sees_a_bar_and_programs_lines(tmp_path, capsys, monkeypatch):
+    raster = write_map(tmp_path / "c.tif", landscape(40, 40))
+    words = ["vectorize", str(raster), "-o", str(tmp_path / "o.fgb"), "--overwrite"]
+    assert main(words) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*words, "--progress", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert lines[-1] == {"stage": "polygons", "done": 2 * 40 * 40, "total": 2 * 40 * 40}
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    for quiet in ([], ["-q"]):
+        monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+        assert main([*words, *quiet]) == 0
+        seen = terminal.getvalue()
+        assert not seen if quiet else "polygons" in seen and "100 %" in seen
 
 
 def test_vectorize_is_public() -> None:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from geocamss.batch.run import BatchProgress
-    from geocamss.predict import Progress
+    from geocamss.progress import Progress
 
 __all__ = ["batch_progress", "progress_bar", "progress_lines", "told_progress"]
 
@@ -42,11 +42,12 @@ def pixel_rate(pixels_per_second: float) -> str:
 
 
 @contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """Draw a bar on stderr while the block runs: pixels mapped, then the outputs by name.
+def progress_bar(*, quiet: bool, stage: str = "map") -> Iterator[Callable[[Progress], None] | None]:
+    """Draw a bar on stderr while the block runs: pixels of a stage, then other stages by name.
 
     Args:
         quiet: draw nothing.
+        stage: the one that takes its time.
 
     Yields:
         What a run reports to; None where nothing is drawn: if quiet, or stderr is no terminal.
@@ -62,13 +63,13 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Bars(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task("map", total=None)
+        task = bars.add_task(stage, total=None)
 
         def show(report: Progress) -> None:
-            if report.stage == "map":
+            if report.stage == stage:
                 bars.update(task, completed=report.done, total=report.total)
             else:
-                bars.update(task, description=f"map, {report.stage}")
+                bars.update(task, description=f"{stage}, {report.stage}")
 
         yield show
 
@@ -94,10 +95,12 @@ def progress_lines() -> Iterator[Callable[[Progress], None]]:
 
 
 def told_progress(
-    form: Literal["bar", "json"], *, quiet: bool
+    form: Literal["bar", "json"], *, quiet: bool, stage: str = "map"
 ) -> AbstractContextManager[Callable[[Progress], None] | None]:
     """How a run's progress is told: drawn, or printed line by line; not at all if quiet."""
-    return progress_bar(quiet=quiet) if quiet or form == "bar" else progress_lines()
+    if quiet or form == "bar":
+        return progress_bar(quiet=quiet, stage=stage)
+    return progress_lines()
 
 
 @contextmanager

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from geocamss.cli.options import Command, examples, json_option, quiet_option, shaping_options
+from geocamss.cli.options import (
+    Command,
+    examples,
+    json_option,
+    progress_option,
+    quiet_option,
+    shaping_options,
+)
 
 __all__ = ["vectorize"]
 
@@ -47,17 +54,28 @@ def shaped(command: Command) -> Command:
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
 @json_option
+@progress_option
 @quiet_option
-def vectorize(classmap: Path, out: Path, *, as_json: bool, quiet: bool, **options: Any) -> None:
+def vectorize(
+    classmap: Path,
+    out: Path,
+    *,
+    as_json: bool,
+    progress_form: Literal["bar", "json"],
+    quiet: bool,
+    **options: Any,
+) -> None:
     """Turn a class raster into polygons.
 
     CLASSMAP is any raster of classes: class names and colors are taken from its tags, attribute
     table, category names or color table. What is asked for is done in this order: --min-area,
     --smooth, --simplify, --square. Without any, the polygons are exactly the raster.
     """
+    from geocamss.cli.progress import told_progress
     from geocamss.vectorize import vectorize as run
 
-    done = run(classmap, out, **options)
+    with told_progress(progress_form, quiet=quiet, stage="polygons") as progress:
+        done = run(classmap, out, progress=progress, **options)
     if as_json:
         found = {"path": str(done.path), "polygons": done.polygons, "classes": list(done.classes)}
         click.echo(json.dumps(found, indent=2))

@@ -8,7 +8,7 @@ simplifying takes a quarter of a byte for each pixel besides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from geocamss.output.shaping import EXACT, Shaping
 from geocamss.output.sieve import Sieved
 from geocamss.output.vectorfile import LAYER, checked_target, write_features
 
-__all__ = ["LAYER", "polygonize", "write_polygons"]
+__all__ = ["LAYER", "polygonize", "readings", "write_polygons"]
 
 
 def polygonize(
@@ -62,6 +62,13 @@ def polygonize(
     return write_polygons(source, Path(target), scheme, shaping, band_pixels=band_pixels)
 
 
+def readings(shaping: Shaping) -> int:
+    """How often each pixel of a map is read to make its polygons."""
+    if shaping.min_area == 0:
+        return 1
+    return 4 if shaping.smooth else 2
+
+
 def write_polygons(
     source: ClassMap,
     target: Path,
@@ -69,6 +76,7 @@ def write_polygons(
     shaping: Shaping = EXACT,
     *,
     band_pixels: int = BAND_PIXELS,
+    tell: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Write the polygons of a class map that is open.
 
@@ -84,6 +92,7 @@ def write_polygons(
         scheme: names the class values; None for a map without any.
         shaping: what is done to map and polygons.
         band_pixels: pixels that are read at once; changes speed and memory, never the file.
+        tell: told now and then how many more pixels have been read; see ``readings``.
 
     Returns:
         Number of polygons.
@@ -92,20 +101,24 @@ def write_polygons(
         As ``polygonize``.
     """
     checked_target(target)
-    features = _features(source, scheme, shaping, band_pixels)
+    features = _features(source, scheme, shaping, band_pixels, tell)
     numbers = None if source.values is None else dict(enumerate(source.values))
     return write_features(features, target, source.crs, scheme, numbers)
 
 
 def _features(
-    source: ClassMap, scheme: ClassScheme | None, shaping: Shaping, band_pixels: int
+    source: ClassMap,
+    scheme: ClassScheme | None,
+    shaping: Shaping,
+    band_pixels: int,
+    tell: Callable[[int], None],
 ) -> Iterator[Features]:
     ground = PixelAreas(source.crs, source.transform, source.width, source.height)
     shaper = Shaper(source, scheme, shaping, ground.unit)
     tracer = Tracer(source.width, measures=3, shared_vertices=shaping.simplify > 0)
 
     def regions() -> Iterator[Regions]:
-        for band in _shaped(source, ground, shaping).bands(band_pixels):
+        for band in _shaped(_Told(source, tell), ground, shaping).bands(band_pixels):
             if scheme is not None:
                 check_named(np.unique(band.classes), scheme, source.classes)
             if shaper.corners is not None:
@@ -120,7 +133,21 @@ def _features(
     return map(shaper, in_batches(regions()))
 
 
-def _shaped(source: ClassMap, ground: PixelAreas, shaping: Shaping) -> BandSource:
+class _Told:
+    """A class map that tells of pixels when they have been read and used."""
+
+    def __init__(self, source: ClassMap, tell: Callable[[int], None]) -> None:
+        self._source = source
+        self._tell = tell
+        self.width = source.width
+
+    def bands(self, pixels: int = BAND_PIXELS) -> Iterator[Band]:
+        for band in self._source.bands(pixels):
+            yield band
+            self._tell(band.classes.size)
+
+
+def _shaped(source: BandSource, ground: PixelAreas, shaping: Shaping) -> BandSource:
     """The map whose regions become polygons."""
     shaped: BandSource = source
     if shaping.min_area > 0:
