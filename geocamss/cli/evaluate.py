@@ -137,6 +137,8 @@ def evaluate(
     from geocamss.evaluation.report import draw, write_json
     from geocamss.request import Request
 
+    if (recipe is None) == (not files):
+        raise click.UsageError("give a SCENE and its LABELS, or a --recipe")
     if only is not None and not corrupt:
         raise click.UsageError("--only goes with --corrupt")
     chosen = tuple(only if only is not None else CORRUPTIONS) if corrupt else ()
@@ -208,8 +210,6 @@ def _pairs(
     """Scenes and labels, from the command line or from a recipe."""
     from geocamss.evaluation.pairs import pairs_of
 
-    if (recipe is None) == (not files):
-        raise click.UsageError("give a SCENE and its LABELS, or a --recipe")
     if recipe is None:
         if len(files) % 2:
             raise click.UsageError("give the LABELS behind each SCENE")
