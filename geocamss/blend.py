@@ -225,7 +225,7 @@ class Adder:
             said = probabilities[planes].float()
             torch.addcmul(self._half, said, self._weight, out=self._share)
             self._whole.copy_(self._share)  # cuts off what is behind the point
-            sums[planes] += self._whole
+            sums[planes].add_(self._whole)
 
 
 def _bands(window: Window, device: torch.device) -> Iterator[Window]:

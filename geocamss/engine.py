@@ -24,6 +24,7 @@ from torch import Tensor
 
 from geocamss.blend import UNIT, BlockSums, decide, shares, weights
 from geocamss.doubt import doubt
+from geocamss.heap import keep_freed_memory
 from geocamss.inputs import Inputs
 from geocamss.models.normalize import Normalizer
 from geocamss.models.samples import segment_with_entropy
@@ -91,6 +92,7 @@ class Engine:
         Raises:
             RunError: the model fails, or there is no memory for a single chip.
         """
+        keep_freed_memory()
         sums = BlockSums.empty(
             self.layout,
             block,

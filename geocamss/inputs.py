@@ -59,14 +59,15 @@ class Inputs:
             for index, chip in enumerate(chips):
                 part = slice(index, index + 1)
                 self._valid[part].copy_(torch.from_numpy(chip.valid))
-                stored = torch.from_numpy(chip.pixels)[None].to(self._chips.device)
-                self._normalizer(stored, self._valid[part], self._chips[part])
+                for rows, pixels in chip.pixels:
+                    stored = torch.from_numpy(pixels)[None].to(self._chips.device)
+                    self._normalizer(stored, self._valid[part, rows], self._chips[part, :, rows])
         return self._chips, self._valid, self._corners
 
     def _send(self, chips: Sequence[Chip]) -> None:
         """Hand chips to a GPU as they are stored, while it is still busy with those before."""
         if not self._stages:
-            stored = torch.from_numpy(chips[0].pixels).dtype
+            stored = torch.from_numpy(chips[0].strip.pixels[0]).dtype
             self._stages = [_Stage(self._size, stored, self._chips.device) for _ in range(2)]
         self._turn = 1 - self._turn
         stage = self._stages[self._turn]
@@ -91,7 +92,8 @@ class _Stage:
         self._fetched.synchronize()  # of two batches ago: what lies here has gone
         pixels, valid = self._pixels.numpy(), self._valid.numpy()
         for index, chip in enumerate(chips):
-            np.copyto(pixels[index], chip.pixels)
+            for rows, part in chip.pixels:
+                np.copyto(pixels[index, :, rows], part)
             np.copyto(valid[index], chip.valid)
         self._there.copy_(self._pixels, non_blocking=True)
         self._there_valid.copy_(self._valid, non_blocking=True)

@@ -80,18 +80,19 @@ class Memory:
         bands, planes, chip = len(card.bands), len(card.classes) + doubt, card.chip
         block = layout.block(0, 0)
         width = layout.strip(block, block.rows.start).width
-        row = bands * itemsize + 3  # validity twice, and a mask on the way
         area = layout.interior(block).area
         held = layers(len(card.classes), doubt=doubt, probabilities=probabilities)
         seams = sum(seam.area for seam in layout.seams(layout.block(*_middle(layout))))
         scene = layout.shape[0] * layout.shape[1] * bands * itemsize
-        # One strip waits in each place ahead; one is used, one carried over, one being read.
+        # One strip waits in each place ahead; one is used, one goes on in it, one is being read.
         strips = min(READ_AHEAD + 3, len(layout.tile_rows) + 1)
+        pixels = (strips * layout.lattice.step + card.overlap) * width * bands * itemsize
+        masks = strips * chip * width * 3  # validity twice, and a mask on the way
         return cls(
             process,
             network,
             batch * chip**2 * (4 * bands + 1) + 6 * chip**2,
-            strips * chip * width * row,
+            pixels + masks,
             min(DECODED_BYTES, scene),
             planes * chip * width * 2,
             min(2, len(list(layout.blocks()))) * (held * area + 2 * planes * seams),

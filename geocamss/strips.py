@@ -38,8 +38,9 @@ class Strip:
     window: Window
     """Where the strip lies, in pixels of the grid; may reach beyond it."""
 
-    pixels: NDArray[np.generic]
-    """(C, chip, width), as stored."""
+    pixels: tuple[NDArray[np.generic], ...]
+    """(C, height, width) each, as stored, one below the other: rows that the strip above has too,
+    and those read for this one. They are never copied together."""
 
     valid: NDArray[np.bool_]
     """(chip, width), True = usable by the model."""
@@ -62,10 +63,14 @@ class Chip:
     """Where its pixels are."""
 
     @property
-    def pixels(self) -> NDArray[np.generic]:
-        """(C, chip, chip), as stored; a view."""
-        cut: NDArray[np.generic] = self.strip.pixels[(slice(None), *self._place)]
-        return cut
+    def pixels(self) -> Iterator[tuple[slice, NDArray[np.generic]]]:
+        """Rows of the chip, and their pixels (C, height, chip) as stored, views; from the top."""
+        _, cols = self._place
+        top = 0
+        for part in self.strip.pixels:
+            rows = slice(top, top + part.shape[1])
+            yield rows, part[:, :, cols]
+            top = rows.stop
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -94,21 +99,16 @@ def read_strips(source: PixelSource, layout: Layout, block: Block) -> Iterator[S
         window = layout.strip(block, row)
         have = 0 if before is None else overlap
         fresh = Window.between(window.row + have, window.col, window.stop_row, window.stop_col)
-        pixels, valid = source.read(fresh)
-        strip = Strip(
-            row,
-            window,
-            np.empty((len(pixels), *window.shape), pixels.dtype),
-            np.empty(window.shape, bool),
-            np.empty(window.shape, bool),
-        )
-        strip.pixels[:, have:] = pixels
-        strip.valid[have:] = valid
-        np.logical_and(valid, source.inside(fresh), out=strip.wanted[have:])
+        pixels, usable = source.read(fresh)
+        parts: tuple[NDArray[np.generic], ...] = (pixels,)
+        valid, wanted = np.empty(window.shape, bool), np.empty(window.shape, bool)
+        valid[have:] = usable
+        np.logical_and(usable, source.inside(fresh), out=wanted[have:])
         if before is not None and have:
-            strip.pixels[:, :have] = before.pixels[:, -have:]
-            strip.valid[:have] = before.valid[-have:]
-            strip.wanted[:have] = before.wanted[-have:]
+            # An overlap is at most half a chip, so that the strip above has read all of it.
+            parts = (before.pixels[-1][:, -have:], pixels)
+            valid[:have], wanted[:have] = before.valid[-have:], before.wanted[-have:]
+        strip = Strip(row, window, parts, valid, wanted)
         before = strip
         yield strip
 

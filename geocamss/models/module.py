@@ -8,7 +8,7 @@ from torch import Tensor
 from geocamss.errors import ModelError
 from geocamss.modelcard import ModelCard
 from geocamss.models.fingerprint import fingerprint
-from geocamss.models.normalize import surely_all
+from geocamss.models.normalize import blank, surely_all
 from geocamss.models.segmenter import Sampling, Segmenter
 
 __all__ = ["from_module"]
@@ -57,7 +57,7 @@ class _ModuleSegmenter:
     def __call__(self, chips: Tensor, valid: Tensor, corners: Tensor, sampling: Sampling) -> Tensor:
         del corners, sampling
         if not surely_all(valid):
-            chips = chips.masked_fill(~valid[:, None], 0)
+            chips = blank(chips.to(torch.float32, copy=True), valid)
         if not self._dtype.is_complex and self._dtype.is_floating_point:
             chips = chips.to(self._dtype)
         with torch.inference_mode():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geocamss.modelcard import ModelCard
 
-__all__ = ["Normalizer", "surely_all"]
+__all__ = ["Normalizer", "blank", "surely_all"]
 
 LIMIT = 1e4
 """No input is farther from the mean, in standard deviations of the training data."""
@@ -63,16 +63,37 @@ class Normalizer:
         """
         if out is None:
             out = torch.empty(chips.shape, dtype=torch.float32, device=chips.device)
-        out.copy_(chips)
-        # Band by band: one number for a whole plane is several times as fast as a column of them.
+        # Band by band: one number for a whole plane is several times as fast as a column of them,
+        # and a plane stays in a processor's cache.
         for band, (gain, bias) in enumerate(zip(self.gain, self.bias, strict=True)):
             plane = out[:, band]
+            plane.copy_(chips[:, band])
             torch.add(torch.tensor(bias, dtype=torch.float32), plane, alpha=gain, out=plane)
-        # A float64 beyond float32 becomes infinite, and one infinite pixel would spoil its chip.
-        out.clamp_(-LIMIT, LIMIT)
-        if not surely_all(valid):
-            out.masked_fill_(~valid[:, None], 0.0)
-        return out
+            if _may_exceed(chips.dtype, gain, bias):
+                # A float64 beyond float32 becomes infinite, and one such pixel spoils its chip.
+                plane.clamp_(-LIMIT, LIMIT)
+        return out if surely_all(valid) else blank(out, valid)
+
+
+def blank(chips: Tensor, valid: Tensor) -> Tensor:
+    """Make 0 what is not valid, even NaN; returns the chips, changed.
+
+    Args:
+        chips: (B, C, H, W) float32.
+        valid: (B, H, W) bool, True = usable.
+    """
+    # Bit by bit: several times as fast as masked_fill_().
+    chips.view(torch.int32).bitwise_and_(valid.to(torch.int32).neg_()[:, None])
+    return chips
+
+
+def _may_exceed(dtype: torch.dtype, gain: float, bias: float) -> bool:
+    """Whether a stored number of a type can become more than ``LIMIT``, or no number at all."""
+    if dtype.is_floating_point:
+        return True
+    limits = torch.iinfo(dtype)
+    # Rounding moves nothing this far from the limit across it.
+    return max(abs(gain * end + bias) for end in (limits.min, limits.max)) > 0.99 * LIMIT
 
 
 def surely_all(valid: Tensor) -> bool:

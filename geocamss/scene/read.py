@@ -75,14 +75,54 @@ class SceneReader:
         Raises:
             ReadError: the file is damaged or out of reach; names file and window.
         """
-        if self.grid.aligned is not None:
-            values, valid = self._handle.read(window.shifted(*self.grid.aligned))
-        else:
-            values, valid = self._handle.read(window)
+        handle = self._handle
+        if isinstance(handle, Source):
+            return self._own_pixels(handle, window)
+        values, valid = handle.read(window)
         if valid is None:
             return values, np.ones(window.shape, bool)
-        usable: NDArray[np.bool_] = np.any(valid, axis=0)
-        return np.where(valid, values, self._fill), usable
+        return values, self._filled(values, list(valid))
+
+    def _own_pixels(self, source: Source, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Pixels that need no warping, read to where they stay."""
+        place = window.shifted(*(self.grid.aligned or (0, 0)))
+        there = place & source.extent
+        values = np.empty((len(self.bands), *window.shape), self.dtype)
+        valid = np.zeros(window.shape, bool)
+        if there.empty:
+            values[:] = self._fill
+            return values, valid
+        rows, cols = there.within(place)
+        for beyond in (
+            (slice(0, rows.start), slice(None)),
+            (slice(rows.stop, None), slice(None)),
+            (rows, slice(0, cols.start)),
+            (rows, slice(cols.stop, None)),
+        ):
+            values[(slice(None), *beyond)] = self._fill
+        inner = values[:, rows, cols]
+        masks = source.read_into(there, inner)
+        valid[rows, cols] = True if masks is None else self._filled(inner, masks)
+        return values, valid
+
+    def _filled(
+        self, values: NDArray[Any], masks: Sequence[NDArray[np.bool_] | None]
+    ) -> NDArray[np.bool_]:
+        """Give what is not valid in its band the band's fill value; tell where any band is valid.
+
+        Args:
+            values: (C, h, w), changed.
+            masks: validity (h, w) by band; None where all is valid.
+        """
+        usable = np.zeros(values.shape[1:], bool)
+        for plane, mask, fill in zip(values, masks, self._fill.ravel(), strict=True):
+            if mask is None:
+                usable[:] = True
+            else:
+                usable |= mask
+                if not mask.all():
+                    np.copyto(plane, fill, where=~mask)
+        return usable
 
     def close(self) -> None:
         """Close the handles of all threads."""

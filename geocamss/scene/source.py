@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,30 +85,41 @@ class Source:
             ReadError: the file is damaged or out of reach.
         """
         there = window & self.extent
+        shape = (len(self.bands), *window.shape)
         if there.empty:
-            shape = (len(self.bands), *window.shape)
             return np.zeros(shape, self.dtype), np.zeros(shape, bool)
-        values, valid = self._patiently(there)
-        if self._palette is not None:
-            values = np.moveaxis(self._palette[values[0]], -1, 0)
         if there == window:
-            return values, valid
-        return _placed(values, there, window), _placed(
-            np.ones(values.shape, bool) if valid is None else valid, there, window
-        )
+            values = np.empty(shape, self.dtype)
+            masks = self.read_into(there, values)
+            return values, None if masks is None else _stacked(masks, window.shape)
+        values, valid = np.zeros(shape, self.dtype), np.zeros(shape, bool)
+        part = (slice(None), *there.within(window))
+        masks = self.read_into(there, values[part])
+        valid[part] = True if masks is None else _stacked(masks, there.shape)
+        return values, valid
 
-    def _patiently(self, there: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Pixels of a window, asked for again where a server stumbles.
+    def read_into(self, there: Window, out: NDArray[Any]) -> list[NDArray[np.bool_] | None] | None:
+        """Read a window that lies in the scene into memory that is there already.
 
-        GDAL itself asks again for headers, but not for what it fetches in several ranges at once.
+        Args:
+            there: not empty, and within ``extent``.
+            out: (C, h, w) of this source's data type; may be a view.
+
+        Returns:
+            Validity (h, w) by band, None for a band that is all valid; None if all bands are. One
+            array may stand for several bands.
+
+        Raises:
+            ReadError: the file is damaged or out of reach.
         """
+        # GDAL itself asks again for headers, but not for what it fetches in several ranges at once.
         for wait in self._waits:
             try:
-                return self._once(there)
+                return self._once(there, out)
             except ReadError:
                 time.sleep(wait)
                 self._reopen()
-        return self._once(there)
+        return self._once(there, out)
 
     def _reopen(self) -> None:
         """Take a new handle: the old one may remember what went wrong."""
@@ -119,12 +131,11 @@ class Source:
             self._dataset.close()
             self._dataset = fresh
 
-    def _once(self, there: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    def _once(self, there: Window, out: NDArray[Any]) -> list[NDArray[np.bool_] | None] | None:
         part = RasterWindow(there.col, there.row, there.width, there.height)
         with gdal_environment(self._opens):
             try:
-                values = self._values(part)
-                return values, self._valid(part, values)
+                return self._valid(part, self._stored(part, out))
             except (*GDAL_ERRORS, OSError, MemoryError) as error:
                 raise ReadError(
                     f"{self.path}: rows {there.row} to {there.stop_row}, columns {there.col} to "
@@ -140,17 +151,20 @@ class Source:
         names = {name for i in indices for name, _ in read_sources(self._dataset, i)}
         return f"; it is one of {', '.join(sorted(map(url_of, names)))}" if names else ""
 
-    def _values(self, part: RasterWindow) -> NDArray[Any]:
+    def _stored(self, part: RasterWindow, out: NDArray[Any]) -> NDArray[Any]:
+        """Read a window; returns what the file holds, (C, h, w), or (1, h, w) behind a palette."""
         indexes = [band.index for band in self.bands]
-        if self._palette is not None:
-            index: NDArray[Any] = self._dataset.read(indexes[:1], window=part)
-            return index
-        out = np.empty((len(indexes), part.height, part.width), self.dtype)
-        self._dataset.read(indexes, window=part, out=out)
-        return out
+        if self._palette is None:
+            self._dataset.read(indexes, window=part, out=out)
+            return out
+        index: NDArray[Any] = self._dataset.read(indexes[:1], window=part)
+        out[:] = np.moveaxis(self._palette[index[0]], -1, 0)
+        return index
 
-    def _valid(self, part: RasterWindow, values: NDArray[Any]) -> NDArray[np.bool_] | None:
-        """Validity of each band, or None for all."""
+    def _valid(
+        self, part: RasterWindow, values: NDArray[Any]
+    ) -> list[NDArray[np.bool_] | None] | None:
+        """Validity by band, or None for all; see ``read_into``."""
         masks = self._masks(part, values)
         if values.dtype.kind == "f":
             finite = np.isfinite(values)
@@ -161,11 +175,9 @@ class Source:
             masks = [clear if mask is None else mask & clear for mask in masks]
         if all(mask is None for mask in masks):
             return None
-        full = np.ones(values.shape[1:], bool)
-        valid = np.stack([full if mask is None else mask for mask in masks])
         if self._is_picture:
-            valid[:] = valid.any(axis=0)
-        return valid
+            return [np.asarray(_stacked(masks, values.shape[1:]).any(axis=0))] * len(masks)
+        return masks
 
     def _compares(self, band: SceneBand, dtype: np.dtype[Any]) -> bool:
         """True if a nodata value is best compared with the values that have just been read.
@@ -219,9 +231,9 @@ def _palette(dataset: Any, bands: tuple[SceneBand, ...]) -> NDArray[np.uint8] | 
     return colors[:, columns]
 
 
-def _placed(values: NDArray[Any], there: Window, window: Window) -> NDArray[Any]:
-    """Values of a part of a window, in an array for all of it that is 0 elsewhere."""
-    whole = np.zeros((len(values), *window.shape), values.dtype)
-    rows, cols = there.within(window)
-    whole[:, rows, cols] = values
-    return whole
+def _stacked(
+    masks: Sequence[NDArray[np.bool_] | None], shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """(C, h, w) of the masks of all bands, where None stands for all valid."""
+    full = np.ones(shape, bool)
+    return np.stack([full if mask is None else mask for mask in masks])

@@ -1,0 +1,41 @@
+"""The heap: memory that is freed stays at hand for the next batch."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+
+__all__ = ["keep_freed_memory"]
+
+KEPT_BYTES = 256 * 2**20
+"""So much freed memory may wait at the end of the heap."""
+
+MAPPED_BYTES = 32 * 2**20
+"""Larger pieces go back to the operating system at once; the C library allows no more here."""
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Numbers of these options in malloc.h."""
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Ask the C library not to give freed memory back after every batch.
+
+    What a network computes for a chip takes the same memory each time. By itself the C library
+    returns most of it in between, and the operating system has to clear each page again, which
+    can take as long as a small network's own sums. It holds for the whole process, and is asked for
+    once; whoever has set such options in the environment keeps them.
+
+    Returns:
+        Whether the C library was asked and agreed; only that of GNU knows the options.
+    """
+    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    asked = ((_TRIM_THRESHOLD, KEPT_BYTES), (_MMAP_THRESHOLD, MAPPED_BYTES))
+    agreed = [bool(mallopt(option, size)) for option, size in asked]
+    return all(agreed)

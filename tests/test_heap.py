@@ -1,0 +1,51 @@
+"""Freed memory is used again, without the operating system."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource
+from geocamss.heap import keep_freed_memory
+
+def faults():
+    for _ in range(20):
+        first, second = bytearray(5 << 20), bytearray(5 << 20)
+        del first, second
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+start = faults()
+before = faults() - start
+agreed = keep_freed_memory()
+start = faults()
+print(int(agreed), before, faults() - start)
+"""
+
+
+def asked(**variables):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+    command = [sys.executable, "-c", FAULTS]
+    done = subprocess.run(
+        command, env=environment | variables, capture_output=True, text=True, check=True
+    )
+    return map(int, done.stdout.split())
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only the C library of GNU knows these options"
+)
+def test_freed_memory_is_not_asked_for_again():
+    agreed, before, after = asked()
+    assert agreed
+    assert after < 100  # 51,200 pages were written to
+    assert after <= before
+
+
+def test_options_in_the_environment_stay():
+    agreed, *_ = asked(MALLOC_TRIM_THRESHOLD_="131072")
+    assert not agreed
