@@ -141,6 +141,7 @@ def simulate(count: int, threads: int) -> None:
                 halfway = resident() - begun
         wall, processor = time.perf_counter() - start, time.process_time() - spent
         grown = resident() - begun
+        peak = max(peak, grown)
     print(
         f"{count:,} tasks: wall {wall:.1f} s, client and scheduler {processor:.1f} s of processor"
     )

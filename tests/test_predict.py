@@ -326,20 +326,6 @@ def test_a_map_in_another_crs_covers_the_scene(tmp_path, model):
         assert 0.9 < (file.read(1) != 255).mean() < 1
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 6 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["/bin/mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("only root may mount a file system")
-    yield folder
-    subprocess.run(["/bin/umount", str(folder)], check=True)
-
-
 def test_too_small_a_disk_is_refused_before_the_run(tmp_path, small_disk, model):
     scene = write_scene(tmp_path / "s.tif", texture(1300, 1300))
     with pytest.raises(DiskFullError, match=r"needs [\d.]+ MB .* [\d.]+ MB are free"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from pystac import Catalog, Link, MediaType
 
 from geocamss.batch.scenes import SceneResult
+from geocamss.whole import whole
 
 __all__ = ["write_catalog"]
 
@@ -43,7 +44,6 @@ def write_catalog(folder: Path, scenes: Iterable[SceneResult]) -> Path | None:
     content["links"] = [
         link | {"href": f"./{FILE}"} if link["rel"] == "root" else link for link in content["links"]
     ]
-    part = target.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    part.replace(target)
+    with whole(target) as part:
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -237,6 +238,7 @@ def map_sources(
     from geocamss.batch.report import report, write_report
     from geocamss.batch.run import BatchRun
     from geocamss.batch.worker import ModelPlugin
+    from geocamss.output.disk import disk_full_said
 
     if not sources:
         raise InputError("there is no scene to map")
@@ -251,22 +253,40 @@ def map_sources(
         check_versions(client)
         at_home = check_folder(client, ledger.folder)
         orders = [
-            Order(s.id, s.path if at_home else _absolute(s.path), request, shared / s.id)
+            Order(
+                s.id,
+                s.path if at_home else _absolute(s.path),
+                request,
+                shared / s.id,
+                problem=s.problem,
+            )
             for s in sources
         ]
         run = BatchRun(client, plugin, ledger, orders, overwrite=overwrite, tell=progress)
-        catalog = tiles = None
-        try:
-            run.go()
-            results = [scene.result for scene in run.scenes if scene.result is not None]
-            catalog = write_catalog(shared, results)
-            if mosaic is not None:
-                tiles = _make_mosaic(client, shared, sources, results, model=model, mosaic=mosaic)
-        finally:
-            results = [scene.result for scene in run.scenes if scene.result is not None]
+        catalog: Path | None = None
+        tiles: Path | None = None
+
+        def tell() -> BatchResult:
+            """Report on what has been done so far."""
+            results = tuple(scene.result for scene in run.scenes if scene.result is not None)
             seconds = (datetime.now(UTC) - started).total_seconds()
             page = write_report(shared, report(results, request, started, seconds, mosaic), results)
-    return BatchResult(Path(out), tuple(results), started, seconds, catalog, tiles, page)
+            return BatchResult(Path(out), results, started, seconds, catalog, tiles, page)
+
+        with disk_full_said(shared):
+            try:
+                run.go()
+                results = [scene.result for scene in run.scenes if scene.result is not None]
+                catalog = write_catalog(shared, results)
+                if mosaic is not None:
+                    tiles = _make_mosaic(
+                        client, shared, sources, results, model=model, mosaic=mosaic
+                    )
+            except BaseException:
+                with suppress(OSError):  # what ended the job must be heard, report or not
+                    tell()
+                raise
+            return tell()
 
 
 def _make_mosaic(

@@ -14,6 +14,7 @@ from geocamss.output.areas import ClassArea
 from geocamss.output.folder import WORK
 from geocamss.output.lock import take_lock
 from geocamss.products import files_of
+from geocamss.whole import whole
 
 __all__ = ["Ledger", "Record"]
 
@@ -132,9 +133,8 @@ class Ledger:
 
     def write(self, scene: str, record: Record) -> None:
         """Keep a record; it appears when it is whole."""
-        part = self._file(scene).with_suffix(".part")
-        part.write_text(json.dumps(asdict(record)), "utf-8")
-        part.replace(self._file(scene))
+        with whole(self._file(scene)) as part:
+            part.write_text(json.dumps(asdict(record)), "utf-8")
 
     def _file(self, scene: str) -> Path:
         return self.folder / f"{scene}.json"

@@ -31,6 +31,7 @@ from geocamss.output.colors import color_table
 from geocamss.output.markup import add
 from geocamss.output.raster import quiet_gdal
 from geocamss.scene.ground import ground_scale, transformer
+from geocamss.whole import whole
 
 __all__ = ["finish_mosaic", "ordered", "plan_mosaic", "tiles_of"]
 
@@ -247,6 +248,5 @@ def _add_colors(band: ET.Element, scheme: ClassScheme) -> None:
 
 
 def _write(target: Path, text: str) -> None:
-    part = target.with_suffix(".part")
-    part.write_text(text, "utf-8")
-    part.replace(target)
+    with whole(target) as part:
+        part.write_text(text, "utf-8")

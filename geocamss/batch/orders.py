@@ -33,6 +33,9 @@ class Order:
     block_tiles: tuple[int, int] | None = None
     """Rows and columns of tiles in a block; None until the scene is open."""
 
+    problem: str = ""
+    """Why it cannot be mapped, if that is known beforehand."""
+
     key: str = ""
     """Of the run that the client has reserved the folder for; empty until the scene is open."""
 

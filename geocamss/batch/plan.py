@@ -62,6 +62,9 @@ def plan_job(sources: Sequence[SceneSource], request: Request) -> JobPlan:
     blocks = tiles = pixels = read = work = scenes = 0
     refused = []
     for source in sources:
+        if source.problem:
+            refused.append((source.id, source.problem))
+            continue
         try:
             run = request.run(source.path, segmenter)
         except InputError as error:

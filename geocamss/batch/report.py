@@ -17,6 +17,7 @@ from geocamss.batch.mosaic_grid import Mosaic
 from geocamss.batch.scenes import SceneResult
 from geocamss.hypertext import escape
 from geocamss.request import Request
+from geocamss.whole import whole
 
 __all__ = ["report", "write_report"]
 
@@ -290,6 +291,5 @@ def _text(value: Any) -> str:
 
 
 def _write(target: Path, text: str) -> None:
-    part = target.with_name(f".{target.name}.part")
-    part.write_text(text, "utf-8", errors="replace")
-    part.replace(target)
+    with whole(target) as part:
+        part.write_text(text, "utf-8", errors="replace")

@@ -37,7 +37,7 @@ from geocamss.batch.scenes import SceneResult, SceneState
 from geocamss.batch.worker import ModelPlugin, finish_scene, map_block, open_scene, sum_up
 from geocamss.errors import DiskFullError, GeocamssError, GeocamssWarning, ModelError, RunError
 from geocamss.output.blocks import BlockStore
-from geocamss.output.disk import check_room
+from geocamss.output.disk import check_room, disk_full_said
 from geocamss.output.folder import WORK, OutputFolder
 from geocamss.products import ALL_FILES, files_of
 
@@ -139,7 +139,7 @@ class BatchRun:
         self.overwrite = overwrite
         self.scenes = [SceneState(order, number) for number, order in enumerate(orders)]
         self._tell = tell
-        self._waiting = deque(self.scenes)
+        self._waiting = deque(scene for scene in self.scenes if not scene.order.problem)
         self._mapping: list[SceneState] = []
         self._flying: dict[Future[Outcome], Ticket] = {}
         self._ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
@@ -162,6 +162,9 @@ class BatchRun:
         try:
             self._register()
             self._show()
+            for scene in self.scenes:
+                if scene.order.problem:
+                    self._end(scene, "failed", scene.order.problem)
             while self._fill():
                 self._await()
         except BaseException as error:
@@ -283,18 +286,17 @@ class BatchRun:
             self._failed(ticket, outcome.failure, outcome.worker)
             return
         try:
-            if ticket.call is open_scene:
-                self._begin(scene, outcome.value)
-            elif ticket.call is map_block:
-                self._block_done(scene)
-            else:
-                self._finish(scene, outcome.value)
+            with disk_full_said(scene.order.folder):
+                if ticket.call is open_scene:
+                    self._begin(scene, outcome.value)
+                elif ticket.call is map_block:
+                    self._block_done(scene)
+                else:
+                    self._finish(scene, outcome.value)
         except DiskFullError:
             raise
         except GeocamssError as error:
             self._end(scene, "failed", str(error))
-        except OSError as error:
-            self._end(scene, "failed", f"{scene.order.folder}: {error.strerror or error}")
 
     def _begin(self, scene: SceneState, opened: Opened) -> None:
         """Reserve an opened scene's folder, and count what is left to map."""

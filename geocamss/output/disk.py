@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from geocamss.errors import DiskFullError, RunError
+from geocamss.errors import DiskFullError, OutputError, RunError
 from geocamss.scene.tiles import Layout
 
 __all__ = ["check_room", "disk_full_said", "work_bytes"]
@@ -53,13 +53,21 @@ def disk_full_said(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or _full(folder):
+        if _no_space(error) or _full(folder):
             raise DiskFullError(_no_room(folder)) from error
         raise RunError(f"{folder}: {error}") from error
+    except OutputError as error:
+        if not _no_space(error.__cause__):
+            raise
+        raise DiskFullError(_no_room(folder)) from error
     except RunError as error:
         if isinstance(error, DiskFullError) or not _full(folder):
             raise
         raise DiskFullError(_no_room(folder)) from error
+
+
+def _no_space(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _full(folder: Path) -> bool:

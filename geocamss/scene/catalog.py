@@ -8,7 +8,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,16 @@ class SceneSource:
     datetime: dt.datetime | None = None
     """When it was acquired, UTC, where its name or its catalog says so."""
 
+    problem: str = ""
+    """Why it cannot be mapped, where its catalog describes it badly; empty for all others."""
+
 
 def find_scenes(
     sources: Sequence[str | os.PathLike[str]], *, stac: StacSearch | None = None
 ) -> tuple[SceneSource, ...]:
     """List the scenes that a user names, each once, in the order of their naming.
+
+    An item that cannot be used, among others of its catalog that can, is listed with its problem.
 
     Args:
         sources: files, globs, folders, URLs; products of Sentinel-2 and Landsat; patterns such as
@@ -76,15 +81,14 @@ def find_scenes(
             found.setdefault(scene.identity, scene)
     if stac is not None:
         before = len(found)
-        for item, base in stac.items():
-            scene = _of_item(item, base)
+        for scene in _of_items(stac.items()):
             found.setdefault(scene.identity, scene)
         if not sources and len(found) == before:
             raise InputError(f"{stac.url}: the search finds nothing; {stac}")
     scenes = list(found.values())
     ids = _ids(scenes)
     return tuple(
-        SceneSource(name, scene.path, scene.datetime)
+        SceneSource(name, scene.path, scene.datetime, scene.problem)
         for name, scene in zip(ids, scenes, strict=True)
     )
 
@@ -103,6 +107,9 @@ class _Found:
     """The same for all ways to name one scene."""
 
     datetime: dt.datetime | None
+
+    problem: str = ""
+    """As in ``SceneSource``."""
 
 
 def _expand(source: str, *, nested: bool) -> Iterator[_Found]:
@@ -146,12 +153,10 @@ def _at_path(source: str, *, nested: bool) -> Iterator[_Found]:
 def _in_document(source: str) -> Iterator[_Found]:
     if is_plain_path(source) and not Path(source).exists():
         raise SceneError(f"{source}: no such file")
-    empty = True
-    for item, base in read_items(source):
-        empty = False
-        yield _of_item(item, base)
-    if empty:
+    scenes = _of_items(read_items(source))
+    if not scenes:
         raise SceneError(f"{source}: leads to no item")
+    yield from scenes
 
 
 def _in_folder(folder: Path) -> Iterator[_Found]:
@@ -192,10 +197,35 @@ def _of_bundle(bundle: Bundle, path: str) -> _Found:
     return _Found(path, names, identity, bundle.datetime)
 
 
+def _of_items(items: Iterable[tuple[Mapping[str, Any], str]]) -> list[_Found]:
+    """The scenes of items; one that cannot be used spoils none of the others.
+
+    Raises:
+        SceneError: none of them can be used.
+    """
+    scenes: list[_Found] = []
+    first: SceneError | None = None
+    for item, base in items:
+        try:
+            scenes.append(_of_item(item, base))
+        except SceneError as error:
+            first = first or error
+            identity, where = _identity(item, base)
+            scenes.append(_Found(where, (identity,), where, None, str(error)))
+    if first is not None and all(scene.problem for scene in scenes):
+        raise first
+    return scenes
+
+
+def _identity(item: Mapping[str, Any], base: str) -> tuple[str, str]:
+    """What an item is called, and where it is."""
+    identity = str(item.get("id") or "item")
+    return identity, base if base.endswith(identity) else f"{base}#{identity}"
+
+
 def _of_item(item: Mapping[str, Any], base: str) -> _Found:
     """An item's scene, with all that is needed to open it without the catalog."""
-    identity = str(item.get("id") or "item")
-    where = base if base.endswith(identity) else f"{base}#{identity}"
+    identity, where = _identity(item, base)
     scene = item_bundle(item, base, where)
     if isinstance(scene, str):
         found = _of_path(scene)

@@ -100,6 +100,18 @@ def test_there_were_many_blocks_and_nothing_is_left_over(job):
     }
 
 
+def test_its_report_opens_in_a_browser(job, browser):
+    result, _ = job
+    browser.driver.get("about:blank")
+    browser.logs()
+    browser.driver.get(result.report.as_uri())
+    assert browser.text("h1") == "3 of 3 scenes mapped"
+    widths = browser.run("return [...document.images].map(image => image.naturalWidth);")
+    assert len(widths) == 3
+    assert min(widths) > 0
+    assert browser.logs() == []
+
+
 def test_scenes_end_one_after_another(job):
     _, told = job
     ends = [report.ending.id for report in told if report.ending is not None]
@@ -158,6 +170,36 @@ def test_bad_scenes_do_not_keep_good_ones(tmp_path, site, capsys):
             rasterio.open(site.single / path.stem / whole.name) as two,
         ):
             np.testing.assert_array_equal(one.read(1), two.read(1))
+
+
+def test_a_mosaic_of_the_mean_keeps_the_probabilities_of_all_maps(tmp_path, site):
+    mosaic = geocamss.Mosaic("EPSG:32632", gsd=1.0, tile=128, rule="mean")
+    result = site.map([site.scenes], tmp_path / "out", outputs=["classes"], mosaic=mosaic)
+    assert not result.failed
+    sums, count = np.zeros((4, 150, 310), int), np.zeros((150, 310), int)
+    for number, scene in enumerate(result.scenes):  # side by side, 90 pixels apart
+        with rasterio.open(scene.folder / "probabilities.tif") as file:
+            said = file.read()
+        there = said[0] != 255
+        part = slice(None), slice(90 * number, 90 * number + 130)
+        sums[:, *part] += np.where(there, said, 0)
+        count[part] += there
+    assert {1, 2} <= set(np.unique(count))
+    best = np.where(count > 0, sums.argmax(0), 255)
+    percent = np.where(count > 0, np.floor(0.4 * sums.max(0) / np.maximum(count, 1) + 0.5), 255)
+    for raster, wanted in (("classes", best), ("confidence", percent)):
+        with rasterio.open(result.mosaic.with_name(f"{raster}.vrt")) as file:
+            row, col = file.index(500_000.5, 5_399_999.5)
+            found = file.read(1)[row : row + 150, col : col + 310]
+        off = found != wanted
+        # Halves are rounded up exactly, and not as floats have it.
+        assert not off.any() if raster == "classes" else off.mean() < 0.01
+        assert np.abs(found.astype(int) - wanted).max() <= 1
+    alone = geocamss.predict(
+        site.first, tmp_path / "alone", model=site.model, outputs=["classes", "probabilities"]
+    )
+    there = result.scenes[0].folder / "probabilities.tif"
+    assert there.read_bytes() == alone.probabilities.read_bytes()
 
 
 def test_a_killed_worker_is_made_up_for(tmp_path, site):
@@ -325,6 +367,10 @@ def test_a_plan_adds_up_all_scenes(scenes, model, capsys, tmp_path):
     assert plan["refused"][0][0] == "text"
     assert plan["seconds"] > 0
     assert plan["read"] >= 3 * plan["pixels"]
+    mean = [*command, "--model", str(model), "--mosaic", "EPSG:3035", "--mosaic-rule", "mean"]
+    assert main(mean) == 0
+    more = json.loads(capsys.readouterr().out)
+    assert more["work"] == plan["work"] + 2 * 4 * plan["pixels"]
 
 
 @pytest.mark.parametrize(

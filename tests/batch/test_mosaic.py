@@ -17,7 +17,7 @@ from rasterio.crs import CRS
 from geocamss.batch.mosaic import finish_mosaic, ordered, plan_mosaic, tiles_of
 from geocamss.batch.mosaic_grid import Mosaic, TileLattice
 from geocamss.batch.mosaic_pixels import nearest
-from geocamss.batch.mosaic_tile import Layer, make_tile
+from geocamss.batch.mosaic_tile import Layer, TileOrder, combine, make_tile
 from geocamss.classes import ClassScheme
 from geocamss.errors import GridError, InputError
 from geocamss.output.colors import color_table
@@ -261,7 +261,7 @@ def test_the_mean_is_that_of_all_maps_of_two_zones(tmp_path):
         write_shares(tmp_path / f"m{n}", said, crs=crs, place=place)
         for n, (said, (crs, place)) in enumerate(zip(shares, places, strict=True))
     ]
-    mosaic = Mosaic("EPSG:3035", gsd=8.5, tile=64, rule="mean")
+    mosaic = Mosaic("EPSG:3035", gsd=8.5, tile=128, rule="mean")
     vrt = build(tmp_path, folders, mosaic)
     with rasterio.open(vrt) as file, rasterio.open(vrt.with_name("confidence.vrt")) as sure:
         found, percent = file.read(1).ravel(), sure.read(1).ravel()
@@ -270,18 +270,16 @@ def test_the_mean_is_that_of_all_maps_of_two_zones(tmp_path):
     maps = list(zip(shares, places, strict=True))
     wanted, exact, count, clear = mean_by_hand(xs, ys, crs, maps)
     assert {0, 1, 2, 3} <= set(count)
-    assert clear.mean() > 0.8
+    assert clear.mean() > 0.7
     np.testing.assert_array_equal(found[clear], wanted[clear])
     some = clear & (count > 0)
     assert np.abs(percent[some] - exact[some]).max() < 0.5 + 1e-6
     np.testing.assert_array_equal(found == 255, percent == 255)
-    for order in ([2, 0, 1], [1, 2, 0]):
-        other = build(tmp_path / f"o{order[0]}", [folders[n] for n in order], mosaic)
-        assert other.read_bytes() == vrt.read_bytes()
-        tiles = {p.relative_to(vrt.parent): p.read_bytes() for p in vrt.parent.rglob("*.tif")}
-        assert tiles == {
-            p.relative_to(other.parent): p.read_bytes() for p in other.parent.rglob("*.tif")
-        }
+    other = build(tmp_path / "other", [folders[n] for n in (2, 0, 1)], mosaic)
+    assert other.read_bytes() == vrt.read_bytes()
+    tiles = {p.relative_to(vrt.parent): p.read_bytes() for p in vrt.parent.rglob("*.tif")}
+    same = {p.relative_to(other.parent): p.read_bytes() for p in other.parent.rglob("*.tif")}
+    assert tiles == same
 
 
 def test_of_equal_means_the_first_class_wins(tmp_path):
@@ -298,14 +296,19 @@ def test_the_mean_of_hundreds_of_maps_does_not_overflow(tmp_path):
     said = np.zeros((4, 16, 16), np.uint8)
     said[2], said[0] = 240, 10
     path = write_shares(tmp_path / "m", said)
-    vrt = build(tmp_path, [path] * 300, Mosaic("EPSG:32632", gsd=10, tile=16, rule="mean"))
-    at = np.array([500_105.0]), np.array([5_399_895.0]), UTM
-    assert look_up(vrt, *at).tolist() == [2]
-    assert look_up(vrt.with_name("confidence.vrt"), *at).tolist() == [96]
+    lattice = Mosaic("EPSG:32632", gsd=10, tile=16).lattice(10)
+    ((row, col),) = lattice.tiles_at(np.array([500_105.0]), np.array([5_399_895.0]))
+    layers = (Layer(path, "m", None),) * 300
+    order = TileOrder(lattice, row, col, layers, "mean", tmp_path, SCHEME, "")
+    classes, percent = combine(order)
+    assert (classes == 2).all()
+    assert (percent == 96).all()
 
 
-@pytest.mark.parametrize("rule", ["mean", "confidence", "first"])
-@pytest.mark.parametrize(("target", "gsd"), [("EPSG:3035", 4.3), ("EPSG:4326", 700)])
+@pytest.mark.parametrize(
+    ("rule", "target", "gsd"),
+    [("mean", "EPSG:3035", 4.3), ("mean", "EPSG:4326", 700), ("confidence", "EPSG:3035", 4.3)],
+)
 def test_strips_of_a_tile_change_no_pixel(tmp_path, monkeypatch, rule, target, gsd):
     folders = []
     for seed in (0, 1):
@@ -318,7 +321,7 @@ def test_strips_of_a_tile_change_no_pixel(tmp_path, monkeypatch, rule, target, g
         folders.append(folder)
     mosaic = Mosaic(target, gsd=gsd, tile=128, rule=rule)
     whole = build(tmp_path / "whole", folders, mosaic)
-    monkeypatch.setattr("geocamss.batch.mosaic_tile.STRIP_PIXELS", 128 * 7)
+    monkeypatch.setattr("geocamss.batch.mosaic_tile.STRIP_PIXELS", 128 * 50)
     strips = build(tmp_path / "strips", folders, mosaic)
     for raster in ("classes", "confidence"):
         with (
