@@ -117,6 +117,52 @@ def test_classes_keep_their_areas_to_the_hundredth():
         assert area == pytest.approx((pixels == value).sum(), rel=0.01)
 
 
+def spiral(side: int, width: float) -> np.ndarray:
+    """One arm and the gap between its turns: two polygons, and one border that is nearly all."""
+    y, x = np.mgrid[:side, :side] - side / 2
+    turn = np.arctan2(y, x) / (2 * np.pi)
+    return ((np.hypot(x, y) / (2 * width) - turn) % 1 < 0.5).astype(np.uint8)
+
+
+def test_a_border_of_a_hundred_thousand_vertices_is_simplified_like_any_other():
+    """The polygons wind around each other: work that grew with the square would not end."""
+    pixels = spiral(720, 3.0)
+    exact, _ = shaped(pixels, Shaping())
+    assert shapely.get_num_coordinates(exact).max() > 100_000
+    for tolerance in (2.0, 20.0):
+        shapes, _ = shaped(pixels, Shaping(simplify=tolerance))
+        assert shapely.get_num_coordinates(shapes).max() < 5_000
+        assert shapely.is_valid(shapes).all()
+        assert shapely.coverage_is_valid(shapes)
+        change = np.abs(shapely.area(shapes) - shapely.area(exact)) / 100.0
+        assert (change <= LEAN * shapely.length(exact) / 10.0).all()
+
+
+def test_the_more_a_border_may_move_the_fewer_vertices_it_keeps():
+    pixels = (landscape(300, 300, smooth=20.0) > 1).astype(np.uint8)
+    pixels ^= landscape(300, 300, seed=5, smooth=5.0) == 0
+    counts = [
+        shapely.get_num_coordinates(shaped(pixels, Shaping(simplify=tolerance))[0]).sum()
+        for tolerance in (0.5, 1.0, 2.0, 5.0, 20.0)
+    ]
+    assert all(np.diff(counts) < 0)
+    assert counts[3] < 0.75 * counts[1]
+
+
+def test_round_islands_keep_their_areas():
+    """They can hardly but shrink when vertices go; all together must not show it."""
+    y, x = np.mgrid[:24, :24] - 11.5
+    rng = np.random.default_rng(1)
+    islands = [
+        [np.hypot(y - dy, x - dx) < radius for dy, dx, radius in row]
+        for row in rng.uniform((-1, -1, 2), (1, 1, 9), (12, 12, 3))
+    ]
+    pixels = np.block(islands).astype(np.uint8)
+    shapes, fields = shaped(pixels, Shaping(simplify=5.0))
+    area = shapely.area(shapes[fields["class"] == 1]).sum() / 100.0
+    assert area == pytest.approx(pixels.sum(), rel=0.01)
+
+
 def test_a_staircase_becomes_a_line():
     pixels = np.tri(60, dtype=np.uint8)
     shapes, _ = shaped(pixels, Shaping(simplify=1.0))
