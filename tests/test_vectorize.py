@@ -9,6 +9,7 @@ import sys
 import warnings
 from contextlib import closing
 from pathlib import Path
+from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 import geopandas
@@ -21,6 +22,7 @@ import shapely
 from affine import Affine
 from rasterio import features
 from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning
 
 import geocamss
 from geocamss.cli.main import main
@@ -28,7 +30,7 @@ from geocamss.errors import InputError, OutputError, ReadError, SceneError
 from geocamss.output import polygons
 from geocamss.vectorize import vectorize
 
-from .output.maps import NORTH_UP, landscape, write_map
+from .output.maps import NORTH_UP, UTM, landscape, write_map
 
 FORMATS = (".gpkg", ".parquet", ".fgb")
 FIELDS = ["class", "name", "confidence", "area_m2", "perimeter_m"]
@@ -330,6 +332,113 @@ def test_the_command_tells_what_it_wrote(tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
     assert "o.fgb" in capsys.readouterr().out
+
+
+def kind_of_map(kind: str) -> tuple[np.ndarray, dict]:
+    """Pixels, and how they lie on the ground."""
+    pixels = landscape(36, 40)
+    degrees = {"crs": CRS.from_epsg(4326), "transform": Affine(2e-4, 0, 10, 0, -1e-4, 60)}
+    return {
+        "255 classes": (np.kron(np.arange(256, dtype=np.uint8).reshape(16, 16), EIGHT), {}),
+        "one class": (np.zeros((9, 8), np.uint8), {}),
+        "nodata alone": (np.full((9, 8), 255, np.uint8), {}),
+        "no nodata": (np.where(pixels == 255, 0, pixels), {"nodata": None}),
+        "degrees": (pixels, degrees),
+        "feet": (
+            pixels,
+            {"crs": CRS.from_epsg(2263), "transform": Affine(33, 0, 1e6, 0, -33, 2e5)},
+        ),
+        "south up": (pixels, {"transform": Affine(10, 0, 5e5, 0, 10, 5e6)}),
+        "no place": (pixels, {"crs": None, "transform": Affine.identity()}),
+        "a row": (pixels[-1:], {}),
+        "a column": (np.ascontiguousarray(pixels[:, -1:]), {}),
+        "a pixel": (pixels[-1:, -1:], {}),
+    }[kind]
+
+
+EIGHT = np.ones((8, 8), np.uint8)
+KINDS = ["255 classes", "one class", "nodata alone", "no nodata", "degrees", "feet", "south up"]
+KINDS += ["no place", "a row", "a column", "a pixel"]
+
+
+@pytest.mark.parametrize("palette", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_class_raster_becomes_polygons_with_a_style(tmp_path, kind, palette):
+    """A palette may come without names: then classes are called by their numbers."""
+    folder = tmp_path / "Straße der Gäste"
+    folder.mkdir()
+    pixels, place = kind_of_map(kind)
+    raster = write_map(folder / "Karte (alt).tif", pixels, **place)
+    paint = {value: (value, 255 - value, 7 * value % 256, 255) for value in range(256)}
+    if palette:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(raster, "r+") as file:
+                file.write_colormap(1, paint)
+    vectorize(raster, folder / "genau.gpkg")
+    exact = read(folder / "genau.gpkg")
+    assert np.array_equal(burned(exact, raster, fill=255), pixels)
+    side = 1 if place.get("crs", UTM) is None else 10
+    vectorize(raster, folder / "glatt.gpkg", simplify=2 * side, min_area=3 * side**2, smooth=True)
+    smooth = read(folder / "glatt.gpkg")
+    assert smooth.is_valid.all()
+    assert shapely.coverage_is_valid(smooth.geometry.values)
+    assert smooth.area_m2.sum() == pytest.approx(exact.area_m2.sum(), rel=1e-3)
+
+    values = sorted({*pixels.ravel().tolist()} - {255})
+    with closing(sqlite3.connect(folder / "genau.gpkg")) as database:
+        tables = [name for (name,) in database.execute("SELECT table_name FROM gpkg_contents")]
+        assert ("layer_styles" in tables) == (len(values) > 0)
+        if not values:
+            return
+        ((qml,),) = database.execute("SELECT styleQML FROM layer_styles WHERE useAsDefault")
+    root = ET.fromstring(qml.split("\n", 1)[1])  # noqa: S314
+    entries = root.findall(".//categories/category")
+    assert [int(entry.get("value")) for entry in entries] == values
+    assert [entry.get("label") for entry in entries] == [f"class {value}" for value in values]
+    colors = [
+        symbol.find(".//Option[@name='color']").get("value").split(",")[:3]
+        for symbol in root.findall(".//symbols/symbol")
+    ]
+    if palette:
+        assert colors == [[str(part) for part in paint[value][:3]] for value in values]
+    else:
+        assert len({tuple(color) for color in colors}) == len(values)
+
+
+def filled(shapes, shape: tuple[int, int]) -> np.ndarray:
+    """Pixels inside polygons whose edges are those of pixels, by counting edges to their left."""
+    edges = np.zeros((shape[0] + 1, shape[1] + 1), dtype=np.int64)
+    for ring in shapely.get_parts(shapely.boundary(shapes)):
+        points = np.rint(shapely.get_coordinates(ring)).astype(np.int64)
+        column, row = points[:, 0], -points[:, 1]
+        upright = column[1:] == column[:-1]
+        ends = np.sort(np.stack((row[1:], row[:-1]))[:, upright], axis=0)
+        np.add.at(edges, (ends[0], column[1:][upright]), 1)
+        np.add.at(edges, (ends[1], column[1:][upright]), -1)
+    return edges.cumsum(axis=0)[:-1].cumsum(axis=1)[:, :-1] % 2 == 1
+
+
+def test_polygons_of_very_many_vertices(tmp_path):
+    """Two arms of two pixels wind around each other, with almost a million vertices in all."""
+    y, x = np.mgrid[:1300, :1300] - 650.3
+    winds = np.hypot(x, y) / 4 - np.arctan2(y, x) / (2 * np.pi)
+    pixels = (winds % 1 < 0.5).astype(np.uint8)
+    raster = write_map(tmp_path / "c.tif", pixels, None, Affine.identity())
+    done = vectorize(raster, tmp_path / "o.parquet")
+    frame = read(tmp_path / "o.parquet")
+    assert done.polygons == len(frame)
+    assert shapely.get_num_coordinates(frame.geometry.values).max() > 300_000
+    for value in (0, 1):
+        part = frame[frame["class"] == value].geometry.values
+        assert np.array_equal(filled(part, pixels.shape), pixels == value)
+    vectorize(raster, tmp_path / "s.parquet", simplify=10)
+    simple = read(tmp_path / "s.parquet")
+    assert simple.is_valid.all()
+    assert len(simple) == len(frame)
+    for value in (0, 1):
+        area = simple[simple["class"] == value].area.sum()
+        assert area == pytest.approx((pixels == value).sum(), rel=0.01)
 
 
 @pytest.mark.parametrize(
