@@ -15,8 +15,8 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import mean, pstdev
@@ -40,8 +40,8 @@ from geocamss.training.evaluation import score_images
 from geocamss.training.loop import Loop
 from geocamss.training.objective import CamssObjective, Objective, class_weights
 from geocamss.training.recipe import Recipe, Training, changed, load_recipe
-from geocamss.training.sources import LabeledImage
-from geocamss.training.train import Data, fit, load_data
+from geocamss.training.sources import LabeledImage, load_source
+from geocamss.training.train import fit, load_data
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -52,23 +52,6 @@ Models = dict[str, list[Segmenter]]
 """By network, one for each seed."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """A stage of a recipe, with all that it trains on."""
-
-    recipe: Recipe
-    data: Data
-    weights: Tensor
-    """(K,) weights of the classes."""
-
-
-def load_part(recipe: Recipe, folder: Path) -> Part:
-    """Read the data of a stage."""
-    data = load_data(recipe, folder)
-    frequencies = class_frequencies(data.pools, len(recipe.card_without_results().classes))
-    return Part(recipe, data, class_weights(frequencies, recipe.training.class_power))
-
-
 def make(name: str, recipe: Recipe, seed: int) -> nn.Module:
     """A network of random weights."""
     card = recipe.card_without_results()
@@ -77,46 +60,47 @@ def make(name: str, recipe: Recipe, seed: int) -> nn.Module:
     return build(recipe.model, bands, classes) if name == CAMSS else BASELINES[name](bands, classes)
 
 
-def objective_of(name: str) -> Callable[[Training, Tensor], Objective]:
-    """What a network is trained with."""
-    return CamssObjective if name == CAMSS else PlainObjective
+def objective(name: str, training: Training, frequencies: Tensor) -> Objective:
+    """What a network is trained with, at these shares of the classes."""
+    kind = CamssObjective if name == CAMSS else PlainObjective
+    return kind(training, class_weights(frequencies, training.class_power))
 
 
-def train(network: nn.Module, name: str, part: Part, seed: int) -> None:
+def train(network: nn.Module, name: str, stage: Recipe, folder: Path) -> None:
     """Train a network in one stage; the average that it keeps is what the next one starts from."""
-    training = part.recipe.training.model_copy(update={"seed": seed})
-    card = part.recipe.card_without_results()
+    card, training = stage.card_without_results(), stage.training
+    data = load_data(stage, folder)
     loop = Loop(
         network,
-        objective=objective_of(name)(training, part.weights),
+        objective=objective(name, training, class_frequencies(data.pools, len(card.classes))),
         card=card,
         training=training,
-        batches=partial(Batches, part.data.pools, card, training),
-        validation=part.data.validation,
+        batches=partial(Batches, data.pools, card, training),
+        validation=data.validation,
     )
     fit(loop)
     print(f"  {loop.global_step} steps of {training.batch} chips of {training.chip} pixels")
     network.load_state_dict(loop.best.state_dict())
 
 
-def trained(name: str, parts: Sequence[Part], seed: int, kept: Path | None) -> Segmenter:
+def trained(name: str, recipe: Recipe, seed: int, folder: Path, kept: Path | None) -> Segmenter:
     """A network trained in one stage after another, or read if it was kept."""
-    network = make(name, parts[0].recipe, seed)
+    network = make(name, recipe, seed)
     file = kept / f"{name}-{seed}.safetensors" if kept else None
     if file and file.is_file():
         network.load_state_dict(load_file(file))
     else:
-        for part in parts:
-            print(f"{name}, seed {seed}: {part.recipe.training.minutes:g} minutes", flush=True)
-            train(network, name, part, seed)
+        for stage in recipe.parts():
+            training = stage.training.model_copy(update={"seed": seed})
+            print(f"{name}, seed {seed}: {training.minutes:g} minutes", flush=True)
+            train(network, name, stage.model_copy(update={"training": training}), folder)
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
             save_file({k: v.contiguous() for k, v in network.state_dict().items()}, file)
     count = sum(p.numel() for p in network.parameters())
-    last = parts[-1]
-    segmenter = objective_of(name)(last.recipe.training, last.weights).segmenter(
-        network, last.recipe.card_without_results()
-    )
+    card = recipe.card_without_results()
+    even = torch.full((len(card.classes),), 1 / len(card.classes))
+    segmenter = objective(name, recipe.training, even).segmenter(network, card)
     print(f"{name}: {count / 1e6:.2f} M parameters, {speed(segmenter):.2f} Mpx/s, model alone")
     return segmenter
 
@@ -228,21 +212,25 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
     recipe = changed(load_recipe(options.recipe), minutes=options.minutes, max_steps=None)
-    parts = [load_part(stage, options.data) for stage in recipe.parts()]
     models: Models = {}
     for name in options.networks:
         if name == SHIPPED:
             models[name] = [checkpoint.load(registry.path(registry.DEFAULT))]
         else:
-            models[name] = [trained(name, parts, seed, options.weights) for seed in options.seeds]
-    held_out = parts[-1].data.validation
+            models[name] = [
+                trained(name, recipe, seed, options.data, options.weights) for seed in options.seeds
+            ]
+    card = recipe.card_without_results()
+    held_out = [
+        item for source in recipe.validation for item in load_source(source, card, options.data)
+    ]
     clean = report("Held-out images", held_out, models)
     result: dict[str, object] = {
-        "minutes": sum(part.recipe.training.minutes for part in parts),
+        "minutes": sum(stage.training.minutes for stage in recipe.parts()),
         "seeds": options.seeds,
         "held out": {name: [asdict(s) for s in found] for name, found in clean.items()},
     }
-    demo = demo_scene(recipe.card_without_results())
+    demo = demo_scene(card)
     if demo:
         found = report("Simulated demo scene", demo, models)
         result["demo"] = {name: [asdict(s) for s in each] for name, each in found.items()}
