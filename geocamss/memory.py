@@ -23,6 +23,9 @@ DECODED_BYTES = 64 * 2**20
 FILES_BYTES = 24 * 2**20
 """What writing the outputs takes beyond the block in hand: encoders, tables, buffers."""
 
+BAND_BYTES = 2**20
+"""What GDAL holds of each band besides while it writes a raster of many: four tiles."""
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -83,7 +86,8 @@ class Memory:
         area = layout.interior(block).area
         held = layers(len(card.classes), doubt=doubt, probabilities=probabilities)
         seams = sum(seam.area for seam in layout.seams(layout.block(*_middle(layout))))
-        scene = layout.shape[0] * layout.shape[1] * bands * itemsize
+        shares = len(card.classes) * probabilities
+        scene = layout.shape[0] * layout.shape[1] * max(bands * itemsize, shares)
         # One strip waits in each place ahead; one is used, one goes on in it, one is being read.
         strips = min(READ_AHEAD + 3, len(layout.tile_rows) + 1)
         pixels = (strips * layout.lattice.step + card.overlap) * width * bands * itemsize
@@ -96,7 +100,7 @@ class Memory:
             min(DECODED_BYTES, scene),
             planes * chip * width * 2,
             min(2, len(list(layout.blocks()))) * (held * area + 2 * planes * seams),
-            FILES_BYTES,
+            FILES_BYTES + shares * BAND_BYTES,
         )
 
     @property
