@@ -85,8 +85,8 @@ def predict(
         memory: what the run may take of the machine's memory, in bytes or as ``"2GB"``: blocks and
             batches are made small enough, and what cannot fit is refused; by default no limit.
         outputs: which of ``classes``, ``confidence``, ``polygons``, ``style``, ``project``,
-            ``item``, ``preview``, ``page``, ``uncertainty`` and ``probabilities`` to write; the
-            last two only where they are named.
+            ``item``, ``preview``, ``page``, ``uncertainty`` and ``probabilities`` to write. The
+            last two are made on request; several samples ask for ``uncertainty``.
         min_area: square meters on the ground; smaller regions become no polygons of their own, but
             go to their neighbors. Like the next three it changes the polygons alone, which are
             exactly the class map otherwise.
