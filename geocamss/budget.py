@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from geocamss.errors import InputError
 from geocamss.memory import Memory
 from geocamss.probe import Probe
 from geocamss.run import Run
 
-__all__ = ["memory_of", "parse_bytes", "within"]
+__all__ = ["as_before", "memory_of", "parse_bytes", "within"]
 
 UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 """Powers of 1000, or with an i of 1024."""
@@ -28,6 +29,7 @@ def memory_of(run: Run, probe: Probe) -> Memory:
         run.layout,
         run.batch,
         itemsize,
+        decoded=run.decoded,
         doubt=run.doubt,
         probabilities=run.probabilities,
         process=probe.process,
@@ -51,7 +53,7 @@ def within(run: Run, probe: Probe, budget: int) -> Run:
     for batch, tiles in _candidates(run):
         network = 0 if on_gpu else probe.network * batch // run.batch
         rounded = Probe(_up(probe.process), _up(network), probe.seconds)
-        smaller = replace(run, batch=batch, block_tiles=tiles)
+        smaller = replace(run, batch=batch, block_tiles=tiles, memory=budget)
         memory = memory_of(smaller, rounded)
         needed = memory.beside_gpu if on_gpu else memory.ram
         if needed <= budget:
@@ -62,6 +64,31 @@ def within(run: Run, probe: Probe, budget: int) -> Run:
         f"at a time it takes {_megabytes(needed)} in all; give --memory {_megabytes(needed)} or "
         "more, or choose a smaller model"
     )
+
+
+def as_before(run: Run, journal: Mapping[str, Any], budget: int | None) -> Run | None:
+    """The run in the blocks and batch of an interrupted one, whose finished blocks then still fit.
+
+    What is measured differs from time to time, and may lead to other sizes than it did.
+
+    Args:
+        run: as it would be without a budget.
+        journal: what the interrupted run left behind; may hold anything.
+        budget: bytes of the machine's memory; None for no limit.
+
+    Returns:
+        None where it was another run, or was given more memory than there is now.
+    """
+    match journal:
+        case {"batch": int(batch), "block_tiles": [int(rows), int(cols)], "memory": given}:
+            pass
+        case _:
+            return None
+    if min(batch, rows, cols) < 1 or (budget is not None and not _at_most(given, budget)):
+        return None
+    memory = given if isinstance(given, int) else None
+    before = replace(run, batch=batch, block_tiles=(rows, cols), memory=memory)
+    return before if before.key == journal.get("key") else None
 
 
 def parse_bytes(size: int | str) -> int:
@@ -92,6 +119,10 @@ def _candidates(run: Run) -> Iterator[tuple[int, tuple[int, int]]]:
             batch = -(-batch // 2)
         else:
             return
+
+
+def _at_most(given: object, budget: int) -> bool:
+    return isinstance(given, int) and given <= budget
 
 
 def _up(size: int) -> int:

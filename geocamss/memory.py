@@ -10,15 +10,13 @@ from dataclasses import dataclass
 
 from geocamss.modelcard import ModelCard
 from geocamss.output.blocks import layers
+from geocamss.scene.gdal import DECODED_BYTES
 from geocamss.scene.tiles import Layout
 
 __all__ = ["READ_AHEAD", "Memory"]
 
 READ_AHEAD = 2
 """Strips that wait, read, for the segmenter."""
-
-DECODED_BYTES = 64 * 2**20
-"""GDAL keeps at most so many bytes of decoded TIFF tiles."""
 
 FILES_BYTES = 24 * 2**20
 """What writing the outputs takes beyond the block in hand: encoders, tables, buffers."""
@@ -63,6 +61,7 @@ class Memory:
         batch: int,
         itemsize: int,
         *,
+        decoded: int = DECODED_BYTES,
         doubt: bool = False,
         probabilities: bool = False,
         process: int = 0,
@@ -75,6 +74,7 @@ class Memory:
             layout: the grid and its blocks.
             batch: chips at once.
             itemsize: bytes of a pixel of one band, as it is read.
+            decoded: bytes of decoded tiles that GDAL keeps at most.
             doubt: whether entropy and mutual information are found as well.
             probabilities: whether those of all classes are kept.
             process: resident size of the process with the model loaded.
@@ -97,7 +97,7 @@ class Memory:
             network,
             batch * chip**2 * (4 * bands + 1) + 6 * chip**2,
             pixels + masks,
-            min(DECODED_BYTES, scene),
+            min(decoded, scene),
             planes * chip * width * 2,
             min(2, len(list(layout.blocks()))) * (held * area + 2 * planes * seams),
             FILES_BYTES + shares * BAND_BYTES,

@@ -21,7 +21,7 @@ from geocamss.models.segmenter import Segmenter
 from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.blocks import BlockStore
 from geocamss.output.disk import check_room, disk_full_said
-from geocamss.output.folder import OutputFolder
+from geocamss.output.folder import WORK, OutputFolder, read_journal
 from geocamss.products import ALL_FILES, PRODUCTS, files_of, write_products
 from geocamss.progress import Progress
 from geocamss.request import Request
@@ -126,7 +126,7 @@ def predict(
         square=square,
     )
     return map_scene(
-        request.run(scene),
+        request.run(scene, journal=read_journal(Path(out) / WORK)),
         Path(out),
         request.outputs,
         overwrite=overwrite,
@@ -157,8 +157,8 @@ def map_scene(
     """
     with (
         disk_full_said(out),
-        gdal_environment(run.scene.path),
-        OutputFolder(out, ALL_FILES, run.key, run.provenance, overwrite) as folder,
+        gdal_environment(run.scene.path, run.decoded),
+        OutputFolder(out, ALL_FILES, run.key, run.provenance | run.sizes, overwrite) as folder,
     ):
         if folder.replaced:
             _say_restart(out)

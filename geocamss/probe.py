@@ -47,7 +47,7 @@ class Probe:
         """
         small = replace(run, block_tiles=(1, run.batch))
         layout, device = small.layout, run.segmenter.device
-        with gdal_environment(run.scene.path), small.reader() as reader:
+        with gdal_environment(run.scene.path, small.decoded), small.reader() as reader:
             source = small.pixels(reader)
             block = _busy_block(small)
             process = _resident()

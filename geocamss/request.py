@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from geocamss.budget import parse_bytes, within
+from geocamss.budget import as_before, parse_bytes, within
 from geocamss.classes import ClassScheme
 from geocamss.errors import InputError
 from geocamss.modelcard import Sampler
@@ -137,12 +137,19 @@ class Request:
         model = self.model if isinstance(self.model, str) else Path(self.model)
         return load(resolve(model), _device(self.device))
 
-    def run(self, scene: str | os.PathLike[str], segmenter: Segmenter | None = None) -> Run:
+    def run(
+        self,
+        scene: str | os.PathLike[str],
+        segmenter: Segmenter | None = None,
+        journal: Mapping[str, Any] | None = None,
+    ) -> Run:
         """Open a scene and fix everything about its map.
 
         Args:
             scene: what ``Scene.open`` takes.
             segmenter: the model, if it is loaded already.
+            journal: what an interrupted run left behind, if there is any: it is taken up in its
+                blocks and its batch, unless others are asked for.
 
         Raises:
             InputError: something that is asked for does not fit the scene, or the run does not
@@ -163,9 +170,17 @@ class Request:
             probabilities="probabilities" in self.outputs,
             shaping=self._shaping(model.card.classes),
         )
-        if self.memory is None:
-            return run
-        return within(run, Probe.of(run), parse_bytes(self.memory))
+        budget = None if self.memory is None else parse_bytes(self.memory)
+        before = as_before(run, journal or {}, budget)
+        if before is not None and self._allows(before):
+            return before
+        return run if budget is None else within(run, Probe.of(run), budget)
+
+    def _allows(self, before: Run) -> bool:
+        """Whether an interrupted run has the batch that is asked for, or what memory left of it."""
+        if self.batch_size is None or before.batch == self.batch_size:
+            return True
+        return before.memory is not None and before.batch < self.batch_size
 
     def _shaping(self, scheme: ClassScheme) -> Shaping:
         """What polygons are to be like, of these classes."""

@@ -20,6 +20,7 @@ from geocamss.output.blocks import layers
 from geocamss.output.disk import work_bytes
 from geocamss.output.shaping import EXACT, Shaping
 from geocamss.scene.band import SceneBand
+from geocamss.scene.gdal import DECODED_BYTES, MOST_DECODED_BYTES
 from geocamss.scene.grid import Grid
 from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
@@ -84,6 +85,9 @@ class Run:
     block_tiles: tuple[int, int] | None = None
     """Rows and columns of tiles in a block, at most; None for what suits most machines."""
 
+    memory: int | None = None
+    """Bytes that blocks and batch were made to fit into; None for no limit."""
+
     @property
     def planes(self) -> int:
         """Numbers that are summed up for each pixel."""
@@ -134,8 +138,19 @@ class Run:
         """Opens the scene on the grid: the model's bands, or others."""
         chosen = self.scene.select(self.segmenter.card)
         if bands is None or bands == chosen:
-            return SceneReader(self.scene, chosen, self.grid, self.engine.normalizer.fill)
+            fill = self.engine.normalizer.fill
+            return SceneReader(self.scene, chosen, self.grid, fill, self.decoded)
         return SceneReader(self.scene, bands, self.grid, (0.0,) * len(bands))
+
+    @cached_property
+    def decoded(self) -> int:
+        """Bytes of decoded tiles that GDAL is to keep, so that it decodes none twice."""
+        if self.grid.aligned is None:
+            return DECODED_BYTES
+        block = self.layout.block(0, 0)
+        width = self.layout.strip(block, block.rows.start).width
+        needed = self.scene.decoded_bytes(self.scene.select(self.segmenter.card), width)
+        return min(max(needed, DECODED_BYTES), MOST_DECODED_BYTES)
 
     def pixels(self, reader: SceneReader) -> PixelSource:
         """What the engine sees of the scene."""
@@ -176,6 +191,12 @@ class Run:
             "chip": card.chip,
             "overlap": card.overlap,
         }
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What ``budget.as_before`` chooses blocks and batch by, when the run is taken up again."""
+        tiles = list(self.layout.block_tiles)
+        return {"batch": self.batch, "block_tiles": tiles, "memory": self.memory}
 
     @cached_property
     def key(self) -> str:

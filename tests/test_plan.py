@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 from shapely.geometry import box
 
 import geocamss
-from geocamss.budget import memory_of, parse_bytes, within
+from geocamss.budget import as_before, memory_of, parse_bytes, within
 from geocamss.errors import InputError
+from geocamss.predict import map_scene
 from geocamss.probe import Probe
 from geocamss.request import Request
 
@@ -152,6 +154,66 @@ def test_a_budget_changes_no_pixel(tmp_path, model):
         scene, tmp_path / "b", model=model, outputs=["classes"], memory="8GB"
     )
     np.testing.assert_array_equal(read(plain.classes), read(within_it.classes))
+
+
+def test_an_interrupted_run_keeps_its_blocks_though_more_memory_is_taken_now(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(700, 900))
+    run = Request(model=model, batch_size=8).run(scene)
+    first = within(run, Probe(300 * MB, 80 * MB, 0.01), 480 * MB)
+    other = within(run, Probe(380 * MB, 80 * MB, 0.01), 480 * MB)
+    assert first.key != other.key
+    journal = json.loads(json.dumps({"key": first.key, **first.sizes}))
+    for budget in (480 * MB, 500 * MB, None):
+        kept = as_before(run, journal, budget)
+        assert kept is not None
+        assert (kept.key, kept.sizes) == (first.key, first.sizes)
+    assert as_before(run, journal, 479 * MB) is None
+    for words in ({"memory": "480MB"}, {"memory": "480MB", "batch_size": 8}, {}):
+        assert Request(model=model, **words).run(scene, journal=journal).key == first.key
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"key": "k" * 64},
+        {"key": None},
+        {"batch": 0},
+        {"batch": "8"},
+        {"batch": 10**40},
+        {"block_tiles": [1]},
+        {"block_tiles": [10**40, -1]},
+        {"block_tiles": {"rows": 1}},
+        {"memory": "much"},
+    ],
+)
+def test_the_journal_of_another_run_decides_nothing(tmp_path, model, damage):
+    scene = write_scene(tmp_path / "s.tif", texture(200, 300))
+    run = Request(model=model, batch_size=2).run(scene)
+    journal = {"key": run.key, **run.sizes, "memory": 10**9} | damage
+    assert as_before(run, journal, 10**9) is None
+    assert as_before(run, {}, None) is None
+
+
+class StoppedError(Exception):
+    """Ends a run in the middle."""
+
+
+def test_other_sizes_do_not_throw_finished_blocks_away(tmp_path, model):
+    def stop(progress):
+        if 2 * progress.done > progress.total:
+            raise StoppedError
+
+    scene, out = write_scene(tmp_path / "s.tif", texture(300, 410)), tmp_path / "out"
+    words = {"model": model, "outputs": ["classes"]}
+    small = replace(Request(model=model).run(scene), block_tiles=(2, 3), memory=4000 * MB)
+    with pytest.raises(StoppedError):
+        map_scene(small, out, ["classes"], overwrite=False, tell=stop)
+    assert len(list(out.rglob("*.npz"))) > 2
+    assert Request(model=model, memory=4000 * MB).run(scene).key != small.key
+    # A warning, and so an error here, would say that it starts over.
+    done = geocamss.predict(scene, out, **words, memory=4000 * MB)
+    plain = geocamss.predict(scene, tmp_path / "plain", **words)
+    assert done.classes.read_bytes() == plain.classes.read_bytes()
 
 
 CHILD = """

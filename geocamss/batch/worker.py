@@ -150,7 +150,7 @@ def map_block(plugin: str, order: Order, row: int, col: int) -> Outcome:
         block = run.layout.block(row, col)
         with (
             disk_full_said(order.folder),
-            gdal_environment(run.scene.path),
+            gdal_environment(run.scene.path, run.decoded),
             run.reader() as reader,
             closing(
                 ahead(read_strips(run.pixels(reader), run.layout, block), READ_AHEAD)

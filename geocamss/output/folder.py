@@ -15,7 +15,7 @@ from geocamss.errors import OutputError
 from geocamss.output.lock import take_lock
 from geocamss.whole import whole
 
-__all__ = ["WORK", "OutputFolder", "read_key"]
+__all__ = ["WORK", "OutputFolder", "read_journal", "read_key"]
 
 WORK = ".geocamss"
 """Folder inside the output folder where everything waits until it is complete."""
@@ -166,9 +166,14 @@ class OutputFolder:
 
 def read_key(work: Path) -> str | None:
     """The key in a work folder's journal; None when there is none, or it cannot be understood."""
-    content = _load(work / JOURNAL)
-    key = content.get("key") if isinstance(content, dict) else None
+    key = read_journal(work).get("key")
     return key if isinstance(key, str) else None
+
+
+def read_journal(work: Path) -> dict[str, Any]:
+    """What a work folder's journal says; nothing when there is none, or it cannot be understood."""
+    content = _load(work / JOURNAL)
+    return content if isinstance(content, dict) else {}
 
 
 def _load(path: Path) -> Any:

@@ -47,6 +47,9 @@ class SceneBand:
     color: int | None = None
     """Column of the color table, 0 to 2, that turns the stored index into this band."""
 
+    tile_rows: int = 1
+    """Rows of the file's own tiles, which are decoded whole."""
+
     assumed: bool = False
     """True if its name is custom, and nothing in the file says it."""
 

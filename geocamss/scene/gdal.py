@@ -18,8 +18,10 @@ from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 __all__ = [
+    "DECODED_BYTES",
     "GDAL_ERRORS",
     "IMAGE_DRIVERS",
+    "MOST_DECODED_BYTES",
     "gdal_environment",
     "gdal_path",
     "is_plain_path",
@@ -32,13 +34,16 @@ __all__ = [
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 """What rasterio raises: errors of its own, and GDAL's, which it lets through here and there."""
 
+DECODED_BYTES = 64 * 2**20
+"""GDAL keeps so many bytes of decoded TIFF tiles, unless it is told otherwise. Without a bound it
+takes 5 % of the machine's memory, and the memory of a run would grow with the scene."""
+
+MOST_DECODED_BYTES = 512 * 2**20
+"""Nor is it ever told to keep more."""
+
 _OPTIONS: Mapping[str, str | int] = {
     # Python inside a VRT would let a raster run code.
     "GDAL_VRT_ENABLE_PYTHON": "NO",
-    # Decoded TIFF tiles, in bytes. Without a bound GDAL takes 5 % of the machine's memory, and the
-    # memory of a run would grow with the scene; a row of 512-pixel TIFF tiles of an RGB scene
-    # 40,000 pixels wide still fits in.
-    "GDAL_CACHEMAX": 64 * 2**20,
     # A server that stumbles is asked again; one that falls silent holds up a run for less than a
     # minute. There is no limit on the whole of a transfer: slow lines are no fault.
     "GDAL_HTTP_MAX_RETRY": "2",
@@ -119,12 +124,19 @@ def url_of(name: str) -> str:
     return name
 
 
-def gdal_environment(path: str) -> AbstractContextManager[Any]:
+def gdal_environment(path: str, decoded: int = DECODED_BYTES) -> AbstractContextManager[Any]:
     """The GDAL options under which the raster at ``path`` is opened and read.
 
     They hold in the calling thread, so every thread that reads enters its own.
+
+    Args:
+        path: what is opened.
+        decoded: bytes of decoded TIFF tiles to keep. This one is the whole process's: within an
+            environment that asks for less, what is more is thrown away at the end.
     """
-    options = {**_OPTIONS, **_REMOTE_OPTIONS} if is_remote(path) else _OPTIONS
+    options = {**_OPTIONS, "GDAL_CACHEMAX": decoded}
+    if is_remote(path):
+        options |= _REMOTE_OPTIONS
     # GDAL finds credentials of cloud storage itself; a session would import vendors' packages.
     environment: AbstractContextManager[Any] = rasterio.Env(session=DummySession(), **options)
     return environment

@@ -22,6 +22,7 @@ from geocamss.scene.gdal import is_plain_path
 from geocamss.scene.georeference import Georeference
 
 __all__ = [
+    "TALL_TILE",
     "check_bounds",
     "check_sources",
     "read_alpha",
@@ -40,6 +41,9 @@ MAX_BANDS = 10_000
 
 MAX_BLOCK_BYTES = 256 * 2**20
 """GDAL decodes TIFF tiles and strips whole; a larger one would not fit into a bounded run."""
+
+TALL_TILE = 1024
+"""Rows of the tallest tiles in wide use, those of Sentinel-2's JPEG 2000 files."""
 
 SHOWN = 20
 """Messages list this many things at most."""
@@ -250,7 +254,14 @@ def _stored_band(path: str, dataset: Any, index: int, alpha: int | None) -> Scen
         offset=float(offset),
         nodata=dataset.nodatavals[index - 1],
         mask=_mask(dataset, index, alpha),
+        tile_rows=_tile_rows(dataset, index),
     )
+
+
+def _tile_rows(dataset: Any, index: int) -> int:
+    """Rows of a band's tiles; a VRT does not tell those of its files."""
+    rows = int(dataset.block_shapes[index - 1][0])
+    return max(rows, TALL_TILE) if dataset.driver == "VRT" else rows
 
 
 def _mask(dataset: Any, index: int, alpha: int | None) -> Mask:
@@ -281,9 +292,9 @@ def _has_palette(dataset: Any, index: int) -> bool:
 
 
 def _palette_bands(dataset: Any, index: int, alpha: int | None) -> tuple[SceneBand, ...]:
-    mask = _mask(dataset, index, alpha)
+    mask, rows = _mask(dataset, index, alpha), _tile_rows(dataset, index)
     return tuple(
-        SceneBand(index, name, "color table", None, "uint8", mask=mask, color=color)
+        SceneBand(index, name, "color table", None, "uint8", mask=mask, color=color, tile_rows=rows)
         for color, name in enumerate(("red", "green", "blue"))
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from geocamss.scene.gdal import DECODED_BYTES
 from geocamss.scene.grid import Grid
 from geocamss.scene.scene import Scene, SceneBand
 from geocamss.scene.source import Source
@@ -47,7 +48,12 @@ class SceneReader:
     """
 
     def __init__(
-        self, scene: Scene, bands: tuple[SceneBand, ...], grid: Grid, fill: Sequence[float]
+        self,
+        scene: Scene,
+        bands: tuple[SceneBand, ...],
+        grid: Grid,
+        fill: Sequence[float],
+        decoded: int = DECODED_BYTES,
     ) -> None:
         """Prepare to read; files are opened by the first read of each thread.
 
@@ -56,12 +62,14 @@ class SceneReader:
             bands: in the order of the result, as ``scene.select`` gives them.
             grid: laid over the scene by ``choose_grid``.
             fill: value, in stored units, of what is not valid; one for each band.
+            decoded: bytes of decoded tiles that GDAL is to keep.
         """
         if len(fill) != len(bands):
             raise ValueError(f"needs a fill value for each of {len(bands)} bands, got {len(fill)}")
         self.scene = scene
         self.bands = bands
         self.grid = grid
+        self.decoded = decoded
         self.dtype = np.result_type(*(band.dtype for band in bands))
         self._fill = _as_stored(fill, self.dtype)[:, None, None]
         self._local = threading.local()
@@ -156,7 +164,7 @@ class SceneReader:
 
     def _new_handle(self) -> Source | Warp:
         if self.grid.aligned is not None:
-            return Source(self.scene, self.bands, self.dtype)
+            return Source(self.scene, self.bands, self.dtype, decoded=self.decoded)
         return Warp(self.scene, self.bands, self.grid, self.dtype)
 
 

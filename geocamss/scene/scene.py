@@ -18,6 +18,7 @@ from affine import Affine
 from pyproj.exceptions import CRSError, ProjError
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.enums import Interleaving
 from rasterio.rpc import RPC
 
 from geocamss import hypertext
@@ -36,6 +37,7 @@ from geocamss.scene.gdal import (
 from geocamss.scene.georeference import Georeference
 from geocamss.scene.ground import ground_distance, unit_length
 from geocamss.scene.header import (
+    TALL_TILE,
     check_bounds,
     check_sources,
     read_alpha,
@@ -111,6 +113,9 @@ class Scene:
 
     overviews: tuple[int, ...] = ()
     """Factors of the reduced copies in the file, ascending."""
+
+    interleaved: bool = False
+    """Whether a tile of the file holds all its bands, which are then decoded together."""
 
     gcps: tuple[GroundControlPoint, ...] = field(default=(), compare=False, repr=False)
     """Ground control points, where those tie pixels to coordinates."""
@@ -200,9 +205,25 @@ class Scene:
             quality=quality,
             notes=bundle.notes if bundle is not None else (),
             overviews=tuple(dataset.overviews(bands[0].index)) if bundle is None else (),
+            interleaved=dataset.interleaving == Interleaving.pixel,
             gcps=tuple(place.gcps),
             rpcs=place.rpcs,
         )
+
+    def decoded_bytes(self, bands: Sequence[SceneBand], width: int) -> int:
+        """What is to be kept of decoded tiles, so that none is decoded twice.
+
+        Args:
+            bands: those that are read.
+            width: columns that are read, strip by strip, from top to bottom.
+
+        Returns:
+            A row of tiles and a little more.
+        """
+        together = self.bands if self.interleaved else bands
+        column = sum(band.tile_rows * np.dtype(band.dtype).itemsize for band in together)
+        row = column * min(self.width, width + 2 * TALL_TILE)  # tiles reach beyond both ends
+        return row + row // 4
 
     @cached_property
     def georeference(self) -> Georeference:

@@ -13,7 +13,14 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterWindow
 
 from geocamss.errors import ReadError, SceneError
-from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, is_remote, open_raster, url_of
+from geocamss.scene.gdal import (
+    DECODED_BYTES,
+    GDAL_ERRORS,
+    gdal_environment,
+    is_remote,
+    open_raster,
+    url_of,
+)
 from geocamss.scene.header import read_sources
 from geocamss.scene.scene import Scene, SceneBand
 from geocamss.scene.window import Window
@@ -38,6 +45,7 @@ class Source:
         bands: tuple[SceneBand, ...],
         dtype: np.dtype[Any],
         overview: int | None = None,
+        decoded: int = DECODED_BYTES,
     ) -> None:
         """Open the file.
 
@@ -46,6 +54,7 @@ class Source:
             bands: in the order of the result.
             dtype: of the result.
             overview: position in ``scene.overviews`` of the reduced copy to read instead.
+            decoded: bytes of decoded tiles that GDAL is to keep.
         """
         self.path = scene.path
         self.bands = bands
@@ -54,9 +63,10 @@ class Source:
         if scene.driver == "GTiff":
             options["num_threads"] = "all_cpus"  # TIFF tiles of a window are decoded side by side
         self._opens = scene.opens or scene.path
+        self._decoded = decoded
         self._options = options
         self._waits = WAITS if is_remote(self._opens) else ()
-        with gdal_environment(self._opens):
+        with gdal_environment(self._opens, self._decoded):
             try:
                 self._dataset = open_raster(self._opens, **options)
             except (*GDAL_ERRORS, OSError) as error:
@@ -123,7 +133,7 @@ class Source:
 
     def _reopen(self) -> None:
         """Take a new handle: the old one may remember what went wrong."""
-        with gdal_environment(self._opens):
+        with gdal_environment(self._opens, self._decoded):
             try:
                 fresh = open_raster(self._opens, **self._options)
             except (*GDAL_ERRORS, OSError):
@@ -133,7 +143,7 @@ class Source:
 
     def _once(self, there: Window, out: NDArray[Any]) -> list[NDArray[np.bool_] | None] | None:
         part = RasterWindow(there.col, there.row, there.width, there.height)
-        with gdal_environment(self._opens):
+        with gdal_environment(self._opens, self._decoded):
             try:
                 return self._valid(part, self._stored(part, out))
             except (*GDAL_ERRORS, OSError, MemoryError) as error:

@@ -16,6 +16,7 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterWindow
 
 from geocamss.errors import ReadError, SceneError
+from geocamss.scene.gdal import gdal_environment
 from geocamss.scene.grid import choose_grid
 from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
@@ -55,6 +56,38 @@ def test_pixels_are_those_of_the_file(make, dtype, interleave):
     assert pixels.dtype == dtype
     assert (pixels == values).all()
     assert valid.all()
+
+
+def bytes_read_in_strips(scene, decoded, rows):
+    """What the process reads from files while a scene is read so many rows at a time."""
+
+    def read_so_far():
+        return int(Path("/proc/self/io").read_text(encoding="ascii").split()[1])
+
+    grid = choose_grid(scene, 10, gsd="native")
+    fill = [0] * len(scene.bands)
+    with (
+        gdal_environment(scene.path, decoded),
+        SceneReader(scene, scene.bands, grid, fill, decoded) as pixels,
+    ):
+        before = read_so_far()
+        for row in range(0, grid.height, rows):
+            pixels.read(Window(row, 0, min(rows, grid.height - row), grid.width))
+        return read_so_far() - before
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="nothing counts what is read")
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+def test_every_tile_is_decoded_once(make, interleave):
+    values = np.random.default_rng(0).integers(0, 65536, (13, 700, 900)).astype("uint16")
+    scene = Scene.open(
+        make(values, interleave=interleave, tiled=True, blockxsize=128, blockysize=128)
+    )
+    enough = scene.decoded_bytes(scene.bands, scene.width)
+    assert 128 * 900 * 26 < enough < 2 * 128 * 900 * 26
+    once = Path(scene.path).stat().st_size
+    assert bytes_read_in_strips(scene, enough, 96) < 1.05 * once
+    assert bytes_read_in_strips(scene, enough // 4, 96) > 1.4 * once
 
 
 @pytest.fixture(scope="module")
