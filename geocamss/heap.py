@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from functools import cache
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["give_back_freed_memory", "keep_freed_memory"]
 
 KEPT_BYTES = 256 * 2**20
 """So much freed memory may wait at the end of the heap."""
@@ -32,10 +33,23 @@ def keep_freed_memory() -> bool:
     """
     if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
+    mallopt = _from_c("mallopt")
     asked = ((_TRIM_THRESHOLD, KEPT_BYTES), (_MMAP_THRESHOLD, MAPPED_BYTES))
-    agreed = [bool(mallopt(option, size)) for option, size in asked]
+    agreed = [mallopt is not None and bool(mallopt(option, size)) for option, size in asked]
     return all(agreed)
+
+
+def give_back_freed_memory() -> None:
+    """Let the operating system have what is free: what comes next works with other pieces."""
+    malloc_trim = _from_c("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _from_c(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where it has none of that name."""
+    try:
+        function: Callable[..., int] = getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError, TypeError):
+        return None
+    return function

@@ -15,6 +15,7 @@ from typing import Literal
 from geocamss.ahead import ahead
 from geocamss.engine import read_strips
 from geocamss.errors import GeocamssWarning, InterruptError
+from geocamss.heap import give_back_freed_memory
 from geocamss.memory import READ_AHEAD
 from geocamss.modelcard import Sampler
 from geocamss.models.segmenter import Segmenter
@@ -169,6 +170,7 @@ def map_scene(
         check_room(folder.work, missing)
         _log_run(run, store)
         map_blocks(run, store, tell)
+        give_back_freed_memory()
 
         def made(name: str) -> None:
             _log.info("made %s", name)

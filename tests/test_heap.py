@@ -46,6 +46,31 @@ def test_freed_memory_is_not_asked_for_again():
     assert after <= before
 
 
+HELD = """
+from pathlib import Path
+from geocamss.heap import give_back_freed_memory, keep_freed_memory
+
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024
+
+keep_freed_memory()
+pieces = [bytearray(5 << 20) for _ in range(20)]
+del pieces
+before = resident()
+give_back_freed_memory()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only the C library of GNU gives memory back"
+)
+def test_freed_memory_is_given_back_in_the_end():
+    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 90  # MiB, of 100
+
+
 def test_options_in_the_environment_stay():
     agreed, *_ = asked(MALLOC_TRIM_THRESHOLD_="131072")
     assert not agreed
