@@ -48,10 +48,10 @@ the truer are the areas of classes that lie in small islands, as those can hardl
 _MOST = 2
 """Vertices that are taken out at once, at most."""
 
-_PASSES = 4
-"""How often what could not be balanced, or was not free, is tried again, at most."""
+_PASSES = 2
+"""How often all is tried: what could not be balanced at first, or was not free, may be later."""
 
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 18
 """Points that are looked at at once."""
 
 _UNKNOWN = -1
@@ -233,10 +233,13 @@ class _Removals:
         at, count = self._best()
         if not len(at):
             return
-        good = self._is_free(at, count)
-        good[good] = self._is_balanced(at[good], count[good])
+        good = self._is_balanced(at, count)
+        good[good] = free = self._is_free(at[good], count[good])  # takes the most time
+        if not free.all():
+            good[good] = self._is_balanced(at[good], count[good])
         self._levels[count[~good] - 1, at[~good]] = _NEVER
         at, count = at[good], count[good]
+        np.add.at(self._paths.balance, self._paths.border[self._now[at]], self._net(at, count))
         gone = ragged(at, count)
         self._paths.kept[self._now[gone]] = False
         # What began or ended beside them is another removal now.
@@ -275,7 +278,7 @@ class _Removals:
         return free
 
     def _is_balanced(self, at: Ints, count: Ints) -> Bools:
-        """Which removals go, so that each border stays within its budget; book them.
+        """Which removals may go, so that each border stays within its budget.
 
         They are asked in the order of their displacement, and those that take from one side of
         their border go as long as others, that give to it, make up for them.
@@ -299,7 +302,6 @@ class _Removals:
             before, back = back, _sums(given * gives, begins)
             if np.array_equal(before, back):
                 break
-        paths.balance[owner] += there - back
         good = np.empty(len(at), dtype=bool)
         good[order] = np.where(taken > 0, takes, gives | (given == 0))
         return good
