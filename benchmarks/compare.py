@@ -5,8 +5,9 @@
 trains a U-Net by the recipe of the default model, in all its stages, and prints its scores beside
 those of the shipped model, on the recipe's validation images and on the simulated demo scene.
 ``--networks`` takes others, CAM-Seg among them: it is then trained for the same time under the same
-load. ``--minutes`` is the time for each stage, ``--seeds`` repeats everything. ``--corrupt`` adds
-the robustness sweep. ``--weights`` keeps what was trained, and trains nothing again that is there.
+load. ``--minutes`` is the time for each of ``--stages``, ``--seeds`` repeats everything.
+``--corrupt`` adds the robustness sweep. ``--weights`` keeps what was trained, and trains nothing
+again that is there.
 """
 
 from __future__ import annotations
@@ -204,6 +205,7 @@ def main() -> None:
         help=", ".join(choices),
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--stages", type=int, help="of the recipe, the first so many")
     parser.add_argument("--minutes", type=float, help="for each stage, for its own")
     parser.add_argument("--corrupt", action="store_true", help="sweep corruptions as well")
     parser.add_argument("--weights", type=Path, help="folder that keeps what was trained")
@@ -212,6 +214,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
     recipe = changed(load_recipe(options.recipe), minutes=options.minutes, max_steps=None)
+    recipe = recipe.model_copy(update={"stages": recipe.stages[: options.stages]})
     models: Models = {}
     for name in options.networks:
         if name == SHIPPED:
