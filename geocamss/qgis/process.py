@@ -59,11 +59,12 @@ def run(command: Sequence[str], environment: Mapping[str, str], feedback: Feedba
         ProcessError: it could not be started, or failed.
     """
     told: list[str] = []
+    progress = _Progress(feedback)
     with _started(command, environment) as process:
         for stream, line in _lines(process, feedback):
             if stream == "stdout":
                 feedback.pushConsoleInfo(line)
-            elif not _told_progress(line, feedback):
+            elif not progress.told(line):
                 told.append(line)
                 _tell(line, feedback)
         code = process.wait()
@@ -134,21 +135,32 @@ def _lines(process: subprocess.Popen[str], feedback: Feedback) -> Iterator[tuple
             killer.cancel()
 
 
-def _told_progress(line: str, feedback: Feedback) -> bool:
-    """Pass a line of progress on; False if it is none."""
-    report = _progress(line)
-    if report is None:
-        return False
-    share = report["done"] / max(1, report["total"])
-    if report["stage"] == "map":
-        feedback.setProgress(MAP_SHARE * share)
-    else:
-        feedback.setProgress(MAP_SHARE + (100 - MAP_SHARE) * share)
-        feedback.pushConsoleInfo(str(report["stage"]))
-    return True
+class _Progress:
+    """How far a command is: the mapping, if it maps, and then the outputs one by one."""
+
+    def __init__(self, feedback: Feedback) -> None:
+        self._feedback = feedback
+        self._stage = ""
+        self._mapped = 0.0  # percent that the mapping has taken
+
+    def told(self, line: str) -> bool:
+        """Pass a line of progress on; False if it is none."""
+        report = _report(line)
+        if report is None:
+            return False
+        share = report["done"] / max(1, report["total"])
+        if report["stage"] == "map":
+            self._mapped = MAP_SHARE
+            self._feedback.setProgress(MAP_SHARE * share)
+            return True
+        self._feedback.setProgress(self._mapped + (100 - self._mapped) * share)
+        if report["stage"] != self._stage:
+            self._stage = str(report["stage"])
+            self._feedback.pushConsoleInfo(self._stage)
+        return True
 
 
-def _progress(line: str) -> dict[str, Any] | None:
+def _report(line: str) -> dict[str, Any] | None:
     """A line such as ``{"stage": "map", "done": 1, "total": 2}``."""
     if not line.startswith("{"):
         return None

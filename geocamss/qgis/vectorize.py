@@ -114,7 +114,7 @@ class Vectorize(Algorithm):
                 f"{target}: polygons go into a file that ends with .{', .'.join(FORMATS)}"
             )
         # Whoever chose a file that is there was asked by the dialog.
-        words = ["vectorize", self._classes, "--out", target, "--overwrite"]
+        words = ["vectorize", self._classes, "--out", target, "--overwrite", "--progress", "json"]
         for name, option in ((self.MIN_AREA, "--min-area"), (self.SIMPLIFY, "--simplify")):
             amount = self.parameterAsDouble(parameters, name, context)
             if parameters.get(name) is not None and amount > 0:

@@ -97,6 +97,14 @@ print('water   12 %')
     assert set(told.words) == {"polygons", "water   12 %", "{no progress}", '{"a": 1}'}
 
 
+def test_a_command_that_maps_nothing_goes_from_nothing_to_all():
+    told = Told()
+    lines = [f'{{"stage": "polygons", "done": {done}, "total": 4}}' for done in (0, 2, 4)]
+    assert run(python(f"import sys; print(*{lines!r}, sep=chr(10), file=sys.stderr)"), {}, told)
+    assert told.progress == [0, 50, 100]
+    assert told.words == ["polygons"]
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
