@@ -7,13 +7,21 @@ import os
 from collections.abc import Callable
 from functools import cache
 
-__all__ = ["give_back_freed_memory", "keep_freed_memory"]
+__all__ = ["ENVIRONMENT", "give_back_freed_memory", "keep_freed_memory"]
 
 KEPT_BYTES = 256 * 2**20
 """So much freed memory may wait at the end of the heap."""
 
 MAPPED_BYTES = 32 * 2**20
 """Larger pieces go back to the operating system at once; the C library allows no more here."""
+
+ENVIRONMENT = {
+    "MALLOC_TRIM_THRESHOLD_": KEPT_BYTES,
+    "MALLOC_MMAP_THRESHOLD_": MAPPED_BYTES,
+    "MALLOC_ARENA_MAX": 1,
+}
+"""The same for a process that is still to begin, and for whichever thread of it maps: threads other
+than the first have heaps of their own, which do not grow so large."""
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Numbers of these options in malloc.h."""
