@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geocamss.ahead import ahead
 from geocamss.classes import NODATA, ClassScheme
 from geocamss.output.areas import PixelAreas, check_named
 from geocamss.output.classmap import BAND_PIXELS, Band, BandSource, ClassMap
@@ -130,7 +131,8 @@ def _features(
             shaper.corners.feed(np.full((1, source.width), NODATA, dtype=np.uint8))
         yield tracer.finish()
 
-    return map(shaper, in_batches(regions()))
+    # Tracing, shaping and writing go on side by side.
+    return ahead(map(shaper, in_batches(ahead(regions()))))
 
 
 class _Told:

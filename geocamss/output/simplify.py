@@ -158,13 +158,18 @@ class _Paths:
 
     def is_free(self, first: Ints, middle: Ints, last: Ints) -> Bools:
         """Whether triangles hold no corner but those of their border from first to last."""
+        area = self.cross(first, middle) + self.cross(middle, last) + self.cross(last, first)
+        free = np.ones(len(first), dtype=bool)
+        # A triangle of half a pixel holds no corner of a pixel but its own (Pick, 1899).
+        larger = np.flatnonzero(np.abs(area) != 1)
+        first, middle, last, area = first[larger], middle[larger], last[larger], area[larger]
         rows = np.stack([self.rows[v] for v in (first, middle, last)])
         columns = np.stack([self.columns[v] for v in (first, middle, last)])
-        area = self.cross(first, middle) + self.cross(middle, last) + self.cross(last, first)
         points = np.abs(area) // 2 + np.ptp(rows, axis=0) + np.ptp(columns, axis=0) + 2
-        free = np.ones(len(first), dtype=bool)
         for part in _parts(points, _AT_ONCE):
-            free[part] = self._is_free(rows[:, part], columns[:, part], first[part], last[part])
+            free[larger[part]] = self._is_free(
+                rows[:, part], columns[:, part], first[part], last[part]
+            )
         return free
 
     def _is_free(self, rows: Ints, columns: Ints, first: Ints, last: Ints) -> Bools:
