@@ -32,11 +32,8 @@ from geocamss.training.batches import Batches, Pool, class_frequencies, physical
 from geocamss.training.evaluation import score_images
 from geocamss.training.loop import Loop
 from geocamss.training.objective import CamssObjective, class_weights
-from geocamss.training.pretrain.batches import PretrainBatches
 from geocamss.training.pretrain.channels import draw_channels
-from geocamss.training.pretrain.contrastive import ContrastiveObjective, ProjectingNetwork
-from geocamss.training.pretrain.images import shared_statistics
-from geocamss.training.pretrain.masked import MaskedObjective, PaintingNetwork
+from geocamss.training.pretrain.pretrain import encoder_loop, trained_encoder
 from geocamss.training.pretrain.recipe import ImageSource, PretrainRecipe
 from geocamss.training.recipe import Recipe, Training, load_recipe
 from geocamss.training.sources import LabeledImage
@@ -168,36 +165,16 @@ def pretrained(
     )
     recipe = PretrainRecipe(
         name="encoder",
+        model=task.recipe.model,
         objective=objective,
         channels=len(card.bands),
         shuffle=shuffle,
         sources=(ImageSource(name="the task's", images=("*",)),),
         training=training,
     )
-    torch.manual_seed(seed)
-    sizes = task.recipe.model
-    encoder = ImageEncoder(recipe.slots, sizes.pyramid, sizes.blocks)
-    width = sizes.pyramid[-1]
-    if objective == "contrastive":
-        network: nn.Module = ProjectingNetwork(encoder, width)
-        losses = ContrastiveObjective(recipe.temperature)
-    else:
-        network = PaintingNetwork(encoder, width, recipe.slots)
-        losses = MaskedObjective(recipe.hidden, recipe.square)
-    statistics = shared_statistics([image for pool in pools for image in pool.images])
-    loop = Loop(
-        network,
-        objective=losses,
-        card=card,
-        training=training,
-        batches=partial(PretrainBatches, pools, recipe, statistics),
-        validation=(),
-    )
+    loop = encoder_loop(recipe, pools)
     fit(loop)
-    return {
-        f"encoder.{name}": value
-        for name, value in loop.best.get_submodule("encoder").state_dict().items()
-    }
+    return {f"encoder.{name}": value for name, value in trained_encoder(loop).items()}
 
 
 def fine_tuned(

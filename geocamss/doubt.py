@@ -15,11 +15,9 @@ import torch
 from torch import Tensor
 
 from geocamss.classes import NODATA
+from geocamss.output.blocks import LEVELS
 
-__all__ = ["LEVELS", "doubt"]
-
-LEVELS = 250
-"""Stored value of the largest doubt there can be; a level is 0.004 of it."""
+__all__ = ["doubt"]
 
 _ONE = 1 << 20
 """The largest doubt, while it is being added up."""

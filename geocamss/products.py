@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 
 import geocamss
 from geocamss.classes import ClassScheme
-from geocamss.doubt import LEVELS
 from geocamss.engine import stitch, stitch_doubt, stitch_probabilities
 from geocamss.errors import InputError
 from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.attributes import write_pam
-from geocamss.output.blocks import LEVELS as SHARE_LEVELS
-from geocamss.output.blocks import BlockStore
+from geocamss.output.blocks import LEVELS, BlockStore
 from geocamss.output.classmap import ClassMap
 from geocamss.output.colors import CONFIDENCE, UNCERTAINTY, color_table
 from geocamss.output.page import PAGE_SIDE, Page, write_page
@@ -207,7 +205,7 @@ def _write_probabilities(run: Run, store: BlockStore, target: Path) -> None:
         tags,
         unit="probability",
         more=tuple(more),
-        scale=1 / SHARE_LEVELS,
+        scale=1 / LEVELS,
     )
     with RasterWriter(spec, target) as writer:
         for window, shares in stitch_probabilities(run.layout, store, len(scheme)):

@@ -16,16 +16,16 @@ from hypothesis.extra import numpy as hnp
 
 import geocamss
 from geocamss.blend import UNIT
-from geocamss.doubt import LEVELS, doubt
+from geocamss.doubt import doubt
 from geocamss.engine import Engine, read_strips, stitch, stitch_doubt
 from geocamss.models.checkpoint import load
 from geocamss.models.registry import DEFAULT, path
 from geocamss.models.samples import SPREAD_STEPS, entropy, segment_with_entropy, spread
 from geocamss.models.segmenter import Sampling
-from geocamss.output.blocks import BlockStore
+from geocamss.output.blocks import LEVELS, BlockStore
 from geocamss.scene.tiles import Lattice, Layout
 from geocamss.scene.window import Window
-from tests.test_engine import PositionSegmenter, engine_for, scene
+from tests.test_engine import Part, PositionSegmenter, engine_for, scene
 
 
 def plain_entropy(p):
@@ -114,20 +114,6 @@ def test_blocks_and_their_order_change_nothing(tmp_path_factory, rows, cols, bat
     np.testing.assert_array_equal(whole, parts)
     np.testing.assert_array_equal(classes, same)
     np.testing.assert_array_equal(whole == 255, np.broadcast_to(~source.valid, whole.shape))
-
-
-@dataclass
-class Part:
-    """A part of a scene, as an area of interest gives it."""
-
-    whole: object
-    shift: tuple[int, int]
-
-    def read(self, window):
-        return self.whole.read(window.shifted(*self.shift))
-
-    def inside(self, window):
-        return np.ones(window.shape, bool)
 
 
 def test_a_part_equals_the_part_of_the_whole(tmp_path):

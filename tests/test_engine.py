@@ -49,6 +49,20 @@ class ArraySource:
 
 
 @dataclass
+class Part:
+    """A part of a scene, as an area of interest gives it."""
+
+    whole: ArraySource
+    shift: tuple[int, int]
+
+    def read(self, window: Window):
+        return self.whole.read(window.shifted(*self.shift))
+
+    def inside(self, window: Window):
+        return np.ones(window.shape, bool)
+
+
+@dataclass
 class PositionSegmenter:
     """Says something that depends on the pixels around and on the place in the lattice."""
 
@@ -169,17 +183,9 @@ def test_a_part_equals_the_part_of_the_whole(tmp_path):
     engine = engine_for(source, 32, 8, (1000, 2000), (2, 2))
     classes, _ = run(engine, source, tmp_path / "whole")
 
-    @dataclass
-    class Part:
-        def read(self, window):
-            return source.read(window.shifted(37, 21))
-
-        def inside(self, window):
-            return np.ones(window.shape, bool)
-
     layout = Layout(Lattice(32, 8), (1037, 2021), (50, 60), (1, 2))
     part = Engine(layout, engine.segmenter, engine.normalizer, Sampling(), 2)
-    cut, _ = run(part, Part(), tmp_path / "part")
+    cut, _ = run(part, Part(source, (37, 21)), tmp_path / "part")
     np.testing.assert_array_equal(cut, classes[37:87, 21:81])
 
 

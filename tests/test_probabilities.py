@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -27,7 +27,7 @@ from geocamss.request import Request
 from geocamss.scene.tiles import Lattice, Layout
 from geocamss.scene.window import Window
 from geocamss.sizes import block_tiles
-from tests.test_engine import engine_for, naive, scene
+from tests.test_engine import Part, engine_for, naive, scene
 from tests.test_predict import CARD, network, texture, write_scene
 
 OUTPUTS = ("classes", "confidence", "probabilities", "item")
@@ -81,20 +81,6 @@ def test_blocks_and_their_order_change_nothing(tmp_path_factory, rows, cols, bat
         source, tmp_path_factory.mktemp("b"), tiles=(rows, cols), batch=batch, order=order
     )
     np.testing.assert_array_equal(whole, parts)
-
-
-@dataclass
-class Part:
-    """A part of a scene, as an area of interest gives it."""
-
-    whole: object
-    shift: tuple[int, int]
-
-    def read(self, window):
-        return self.whole.read(window.shifted(*self.shift))
-
-    def inside(self, window):
-        return np.ones(window.shape, bool)
 
 
 def test_a_part_equals_the_part_of_the_whole(tmp_path):

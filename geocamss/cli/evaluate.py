@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from geocamss.evaluation.pairs import Pair
     from geocamss.predict import Progress
     from geocamss.request import Request
+    from geocamss.training.recipe import Recipe
 
 __all__ = ["evaluate"]
 
@@ -139,6 +140,8 @@ def evaluate(
 
     if (recipe is None) == (not files):
         raise click.UsageError("give a SCENE and its LABELS, or a --recipe")
+    if recipe is not None and (meaning or class_field):
+        raise click.UsageError("a --recipe says itself what its labels mean")
     if only is not None and not corrupt:
         raise click.UsageError("--only goes with --corrupt")
     chosen = tuple(only if only is not None else CORRUPTIONS) if corrupt else ()
@@ -146,11 +149,18 @@ def evaluate(
     _check_writable(json_file, figure)
     if calibrate is not None and calibrate.exists() and not overwrite:
         raise OutputError(f"{calibrate} exists; give another file, or --overwrite")
-    if recipe is not None:
-        options["model"] = _model_of(recipe, options["model"])
+    chosen_pairs: AbstractContextManager[tuple[Pair, ...]]
+    if recipe is None:
+        chosen_pairs = nullcontext(_named(files, meaning, class_field))
+    else:
+        from geocamss.training.recipe import data_folder, load_recipe
+
+        checked = load_recipe(recipe)
+        options["model"] = _model_of(checked, options["model"])
+        chosen_pairs = _set_aside(checked, data_folder(checked, recipe, data))
     request = Request(**options)
     with (
-        _pairs(files, recipe, data, meaning, class_field) as pairs,
+        chosen_pairs as pairs,
         progress_bar(quiet=quiet) as progress,
     ):
         if calibrate is not None:
@@ -166,15 +176,13 @@ def evaluate(
         print_evaluation(found)
 
 
-def _model_of(recipe: Path, given: str) -> str:
+def _model_of(recipe: Recipe, given: str) -> str:
     """The model that a recipe makes, if it is built in and no other is asked for."""
     from geocamss.models import registry
-    from geocamss.training.recipe import load_recipe
 
     source = click.get_current_context().get_parameter_source("model")
-    name = load_recipe(recipe).card_without_results().name
-    default = source is ParameterSource.DEFAULT
-    return name if default and name in registry.names() else given
+    name = recipe.card_without_results().name
+    return name if source is ParameterSource.DEFAULT and name in registry.names() else given
 
 
 def _calibrated(
@@ -199,31 +207,25 @@ def _calibrated(
     return replace(request, model=out)
 
 
-@contextmanager
-def _pairs(
-    files: tuple[str, ...],
-    recipe: Path | None,
-    data: Path | None,
-    meaning: dict[str, str],
-    class_field: str | None,
-) -> Iterator[tuple[Pair, ...]]:
-    """Scenes and labels, from the command line or from a recipe."""
+def _named(
+    files: tuple[str, ...], meaning: dict[str, str], class_field: str | None
+) -> tuple[Pair, ...]:
+    """Scenes and labels from the command line."""
     from geocamss.evaluation.pairs import pairs_of
 
-    if recipe is None:
-        if len(files) % 2:
-            raise click.UsageError("give the LABELS behind each SCENE")
-        couples = zip(files[::2], files[1::2], strict=True)
-        yield tuple(pair for a, b in couples for pair in pairs_of(a, b, meaning, class_field))
-        return
-    if meaning or class_field:
-        raise click.UsageError("a --recipe says itself what its labels mean")
-    from geocamss.training.recipe import data_folder, load_recipe
+    if len(files) % 2:
+        raise click.UsageError("give the LABELS behind each SCENE")
+    couples = zip(files[::2], files[1::2], strict=True)
+    return tuple(pair for a, b in couples for pair in pairs_of(a, b, meaning, class_field))
+
+
+@contextmanager
+def _set_aside(recipe: Recipe, data: Path) -> Iterator[tuple[Pair, ...]]:
+    """Scenes and labels that a recipe keeps for validation."""
     from geocamss.training.validation import validation_pairs
 
-    checked = load_recipe(recipe)
     with tempfile.TemporaryDirectory(prefix="geocamss-") as work:
-        yield validation_pairs(checked, data_folder(checked, recipe, data), Path(work))
+        yield validation_pairs(recipe, data, Path(work))
 
 
 def _check_writable(json_file: Path | None, figure: Path | None) -> None:

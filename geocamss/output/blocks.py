@@ -15,7 +15,7 @@ from geocamss.scene.tiles import Block
 __all__ = ["LEVELS", "BlockFile", "BlockMap", "BlockStore", "layers"]
 
 LEVELS = 250
-"""Stored value of probability one; a level is 0.004."""
+"""Stored value of probability one, and of the largest doubt there can be; a level is 0.004."""
 
 _SIDES = ("top", "bottom", "left", "right")
 

@@ -12,22 +12,9 @@ from geocamss.evaluation.corruptions import CORRUPTIONS
 from geocamss.modelcard import ModelCard
 from geocamss.training.batches import Batches, Pool
 from geocamss.training.corrupt import corrupt
-from geocamss.training.recipe import Augmentation, Training
+from geocamss.training.recipe import Training
 from geocamss.training.sources import LabeledImage
-
-STILL = Augmentation(
-    scale=(1, 1),
-    stretch=0,
-    rotation=0,
-    brightness=0,
-    contrast=0,
-    saturation=0,
-    tint=0,
-    gamma=0,
-    noise=0,
-    blur=0,
-    nodata=0,
-)
+from tests.training.test_augment import PLAIN
 
 
 def scene(bands: int, size: int = 40) -> torch.Tensor:
@@ -64,8 +51,8 @@ def test_that_share_of_the_chips_is_spoiled_and_labels_stay(share):
     pixels = (scene(3, 32) * 255).to(torch.uint8)  # a chip is all of it, turned and flipped
     labels = (pixels[0] > 127).to(torch.uint8)
     source = LabeledImage("one", pixels, labels, torch.ones(32, 32, dtype=torch.bool))
-    how = STILL.model_copy(update={"corrupted": share})
-    plain = Training(batch=200, chip=32, augmentation=STILL)
+    how = PLAIN.model_copy(update={"corrupted": share})
+    plain = Training(batch=200, chip=32, augmentation=PLAIN)
     spoiled = Training(batch=200, chip=32, augmentation=how)
     pool = [Pool((source,), 1.0)]
     before = Batches(pool, card, plain, 0, 1)[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -139,23 +141,29 @@ def test_training_learns_and_writes_a_complete_model(tmp_path, data):
     assert found.miou > 0.8
 
 
+@contextmanager
+def power_cut(monkeypatch: pytest.MonkeyPatch, steps: int) -> Iterator[None]:
+    """Training that dies after so many steps, as the next one begins."""
+    plain, calls = CamssObjective.losses, []
+
+    def losses(self, network, batch, generator):
+        if len(calls) == steps:
+            raise RuntimeError("power cut")
+        calls.append(batch)
+        return plain(self, network, batch, generator)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CamssObjective, "losses", losses)
+        with pytest.raises(RuntimeError, match="power cut"):
+            yield
+
+
 def test_a_killed_run_resumes_to_the_same_losses(tmp_path, data, monkeypatch):
     path = recipe_file(tmp_path, max_steps=7)
     whole = train(recipe_of(path), path, tmp_path / "whole.safetensors", data=data)
-
-    plain, calls = CamssObjective.losses, []
-
-    def fail_at_the_sixth(self, network, batch, generator):
-        calls.append(batch)
-        if len(calls) == 6:
-            raise RuntimeError("power cut")
-        return plain(self, network, batch, generator)
-
     out = tmp_path / "cut.safetensors"
-    with monkeypatch.context() as patch:
-        patch.setattr(CamssObjective, "losses", fail_at_the_sixth)
-        with pytest.raises(RuntimeError, match="power cut"):
-            train(recipe_of(path), path, out, data=data)
+    with power_cut(monkeypatch, 5):
+        train(recipe_of(path), path, out, data=data)
     assert not out.exists()
     # Two epochs of two steps were complete: the run goes on with the fifth step.
     rest = train(recipe_of(path), path, out, data=data, resume=True)
@@ -189,26 +197,16 @@ def test_stages_are_trainings_that_start_from_each_other(tmp_path, data):
     assert left == {"whole.safetensors", "0.safetensors", "1.safetensors", "shore.yaml"}
 
 
-@pytest.mark.parametrize("call", [4, 5, 8])
-def test_a_run_killed_in_its_second_stage_resumes_there(tmp_path, data, monkeypatch, call):
+@pytest.mark.parametrize("steps", [4, 5, 8])
+def test_a_run_killed_in_its_second_stage_resumes_there(tmp_path, data, monkeypatch, steps):
     path = recipe_file(tmp_path, stages=STAGES)
     whole = train(recipe_of(path), path, tmp_path / "whole.safetensors", data=data)
-    plain, calls = CamssObjective.losses, []
-
-    def fail(self, network, batch, generator):
-        calls.append(batch)
-        if len(calls) == call + 1:
-            raise RuntimeError("power cut")
-        return plain(self, network, batch, generator)
-
     out = tmp_path / "cut.safetensors"
-    with monkeypatch.context() as patch:
-        patch.setattr(CamssObjective, "losses", fail)
-        with pytest.raises(RuntimeError, match="power cut"):
-            train(recipe_of(path), path, out, data=data)
+    with power_cut(monkeypatch, steps):
+        train(recipe_of(path), path, out, data=data)
     assert not out.exists()
     rest = train(recipe_of(path), path, out, data=data, resume=True)
-    assert rest.losses == whole.losses[4 + (call - 4) // 2 * 2 :]
+    assert rest.losses == whole.losses[4 + (steps - 4) // 2 * 2 :]
     assert {file.name for file in tmp_path.iterdir()} == {
         "whole.safetensors",
         "cut.safetensors",

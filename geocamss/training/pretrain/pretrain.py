@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from geocamss import __version__
 from geocamss.modelcard import ModelCard, TrainingSource
@@ -25,7 +26,7 @@ from geocamss.training.pretrain.recipe import PretrainRecipe
 from geocamss.training.recipe import data_folder
 from geocamss.training.train import fit
 
-__all__ = ["Pretrained", "pretrain"]
+__all__ = ["Pretrained", "encoder_loop", "pretrain", "trained_encoder"]
 
 _log = logging.getLogger(__name__)
 
@@ -71,11 +72,28 @@ def pretrain(
     """
     folder = data_folder(recipe, path, data)
     pools = [Pool(tuple(load_images(source, folder)), source.weight) for source in recipe.sources]
+    state = out.with_name(out.name + ".state")
+    loop = encoder_loop(recipe, pools, state)
+    fit(loop, state if resume else None, log)
+    card = _card(recipe)
+    save_encoder(trained_encoder(loop), card, out)
+    state.unlink(missing_ok=True)
+    _log.info("wrote %s", out)
+    return Pretrained(out, card, loop.global_step, tuple(loop.history))
+
+
+def encoder_loop(recipe: PretrainRecipe, pools: Sequence[Pool], state: Path | None = None) -> Loop:
+    """A loop that pretrains an encoder on images at hand, which are about 0 to 1.
+
+    Args:
+        recipe: What to do; its sources are not read.
+        pools: The images.
+        state: File for the training state; None for no file.
+    """
     statistics = shared_statistics([image for pool in pools for image in pool.images])
     torch.manual_seed(recipe.training.seed)  # the initial weights
     network, objective = _parts(recipe)
-    state = out.with_name(out.name + ".state")
-    loop = Loop(
+    return Loop(
         network,
         objective=objective,
         card=ModelCard(bands=["any"], gsd=1.0, classes=["any"]),
@@ -84,12 +102,11 @@ def pretrain(
         validation=(),
         state=state,
     )
-    fit(loop, state if resume else None, log)
-    card = _card(recipe)
-    save_encoder(loop.best.get_submodule("encoder").state_dict(), card, out)
-    state.unlink(missing_ok=True)
-    _log.info("wrote %s", out)
-    return Pretrained(out, card, loop.global_step, tuple(loop.history))
+
+
+def trained_encoder(loop: Loop) -> dict[str, Tensor]:
+    """The weights of a loop's encoder, by name: its moving average."""
+    return loop.best.get_submodule("encoder").state_dict()
 
 
 def _parts(recipe: PretrainRecipe) -> tuple[nn.Module, Objective]:
