@@ -166,8 +166,7 @@ def map_scene(
         if folder.complete:
             return Result.of(out, outputs, _areas_of(out, run))
         store = BlockStore(folder.work / "blocks")
-        missing = run.work - store.bytes
-        check_room(folder.work, missing)
+        check_room(folder.work, run.work - store.bytes, run.scene.path)
         _log_run(run, store)
         map_blocks(run, store, tell)
         give_back_freed_memory()

@@ -328,7 +328,7 @@ def test_a_map_in_another_crs_covers_the_scene(tmp_path, model):
 
 def test_too_small_a_disk_is_refused_before_the_run(tmp_path, small_disk, model):
     scene = write_scene(tmp_path / "s.tif", texture(1300, 1300))
-    with pytest.raises(DiskFullError, match=r"needs [\d.]+ MB .* [\d.]+ MB are free"):
+    with pytest.raises(DiskFullError, match=r"s\.tif needs [\d.]+ MB .* [\d.]+ MB are free"):
         geocamss.predict(scene, small_disk / "out", model=model)
     assert not (small_disk / "out").exists()
 

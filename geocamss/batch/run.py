@@ -334,7 +334,7 @@ class BatchRun:
             return
         store = BlockStore(folder.work / "blocks")
         store.folder.mkdir(exist_ok=True)
-        check_room(folder.work, opened.work - store.bytes)
+        check_room(folder.work, opened.work - store.bytes, scene.order.id)
         left = [
             block
             for block in opened.layout.blocks()

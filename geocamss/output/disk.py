@@ -28,8 +28,13 @@ def work_bytes(layout: Layout, planes: int, layers: int) -> int:
     return 2 * layers * pixels + 2 * planes * seams
 
 
-def check_room(folder: Path, needed: int) -> None:
+def check_room(folder: Path, needed: int, scene: str) -> None:
     """Refuse to begin what cannot end.
+
+    Args:
+        folder: where the room is needed.
+        needed: how much, in bytes.
+        scene: whose map it is for.
 
     Raises:
         DiskFullError: fewer than ``needed`` bytes are free where ``folder`` is.
@@ -37,8 +42,9 @@ def check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DiskFullError(
-            f"{folder}: the run needs {_megabytes(needed)} while it works, and "
-            f"{_megabytes(free)} are free; make room, or choose another folder with -o"
+            f"{folder}: mapping {scene} needs {_megabytes(needed)} while it works, and "
+            f"{_megabytes(free)} are free; make room, choose another folder with -o, or map less "
+            "of it (--aoi) or at coarser pixels (--gsd)"
         )
 
 
