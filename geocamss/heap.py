@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 
-__all__ = ["ENVIRONMENT", "give_back_freed_memory", "keep_freed_memory"]
+__all__ = ["give_back_freed_memory", "keep_freed_memory"]
 
 KEPT_BYTES = 256 * 2**20
 """So much freed memory may wait at the end of the heap."""
@@ -15,20 +15,15 @@ KEPT_BYTES = 256 * 2**20
 MAPPED_BYTES = 32 * 2**20
 """Larger pieces go back to the operating system at once; the C library allows no more here."""
 
-ENVIRONMENT = {
-    "MALLOC_TRIM_THRESHOLD_": KEPT_BYTES,
-    "MALLOC_MMAP_THRESHOLD_": MAPPED_BYTES,
-    "MALLOC_ARENA_MAX": 1,
-}
-"""The same for a process that is still to begin, and for whichever thread of it maps: threads other
-than the first have heaps of their own, which do not grow so large."""
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Numbers of these options in malloc.h."""
+
+DASKS_OWN = ("MALLOC_TRIM_THRESHOLD_", "65536")
+"""What Dask sets for its workers, asked or not: nobody's wish for these maps."""
 
 
 @cache
-def keep_freed_memory() -> bool:
+def keep_freed_memory(*, one_heap: bool = False) -> bool:
     """Ask the C library not to give freed memory back after every batch.
 
     What a network computes for a chip takes the same memory each time. By itself the C library
@@ -36,15 +31,27 @@ def keep_freed_memory() -> bool:
     can take as long as a small network's own sums. It holds for the whole process, and is asked for
     once; whoever has set such options in the environment keeps them.
 
+    Args:
+        one_heap: whether threads that have not begun yet are to share the first one's heap, where
+            one of them maps: heaps of their own do not grow so large.
+
     Returns:
         Whether the C library was asked and agreed; only that of GNU knows the options.
     """
-    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+    if any(_chosen(name, value) for name, value in os.environ.items()):
         return False
     mallopt = _from_c("mallopt")
-    asked = ((_TRIM_THRESHOLD, KEPT_BYTES), (_MMAP_THRESHOLD, MAPPED_BYTES))
-    agreed = [mallopt is not None and bool(mallopt(option, size)) for option, size in asked]
+    asked = {_TRIM_THRESHOLD: KEPT_BYTES, _MMAP_THRESHOLD: MAPPED_BYTES}
+    if one_heap:
+        asked[_ARENA_MAX] = 1
+    agreed = [mallopt is not None and bool(mallopt(*option)) for option in asked.items()]
     return all(agreed)
+
+
+def _chosen(name: str, value: str) -> bool:
+    """Whether an environment variable is somebody's choice of how the heap behaves."""
+    option = name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"
+    return option and (name, value) != DASKS_OWN
 
 
 def give_back_freed_memory() -> None:

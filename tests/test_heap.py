@@ -36,9 +36,12 @@ def asked(**variables):
     return map(int, done.stdout.split())
 
 
-@pytest.mark.skipif(
+GNU = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="only the C library of GNU knows these options"
 )
+
+
+@GNU
 def test_freed_memory_is_not_asked_for_again():
     agreed, before, after = asked()
     assert agreed
@@ -63,12 +66,18 @@ print(before - resident())
 """
 
 
-@pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="only the C library of GNU gives memory back"
-)
+@GNU
 def test_freed_memory_is_given_back_in_the_end():
     done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 90  # MiB, of 100
+
+
+@GNU
+def test_what_dask_sets_for_its_workers_is_nobodys_choice():
+    agreed, before, after = asked(MALLOC_TRIM_THRESHOLD_="65536")
+    assert agreed
+    assert before > 10_000  # as Dask would have it: most pages anew each time
+    assert after < 100
 
 
 def test_options_in_the_environment_stay():

@@ -21,7 +21,6 @@ from distributed.system import MEMORY_LIMIT
 import geocamss
 from geocamss.batch.worker import see
 from geocamss.errors import InputError, RunError
-from geocamss.heap import ENVIRONMENT
 
 __all__ = ["Machine", "check_folder", "check_versions", "connect", "local_cluster", "machine"]
 
@@ -31,10 +30,9 @@ WORKER_BYTES = 2 * 2**30
 QUIET = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "2s",
-    "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
 }
-"""Settings of a cluster of our own: every core is for maps. Workers would look at themselves a
-hundred times a second, and give back all memory that a chip leaves free."""
+"""Settings of a cluster of our own: every core is for maps, and workers would look at themselves a
+hundred times a second."""
 
 CONNECT_SECONDS = 20.0
 """That a scheduler has to answer."""

@@ -33,6 +33,7 @@ from geocamss.errors import (
     RunError,
     SceneError,
 )
+from geocamss.heap import keep_freed_memory
 from geocamss.memory import READ_AHEAD
 from geocamss.models.segmenter import Segmenter
 from geocamss.output.areas import class_areas
@@ -89,6 +90,7 @@ class ModelPlugin(WorkerPlugin):
                 f"worker {worker.address} has geocamss {geocamss.__version__}, and the client has "
                 f"{self.version}; install one version everywhere"
             )
+        keep_freed_memory(one_heap=True)
         self._lock = threading.Lock()
         self._segmenter = await asyncio.to_thread(self.request.segmenter)
 
