@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,10 +102,10 @@ def write_products(
     wanted: Collection[str],
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[ClassArea, ...]:
-    """Write outputs into a folder, one after another.
+    """Write outputs into a folder.
 
     The class map is always made, and the confidence where it is needed: the others are made from
-    them.
+    them. Polygons are traced while these two are still being compressed.
 
     Args:
         run: what was mapped.
@@ -122,16 +123,15 @@ def write_products(
     scheme = run.segmenter.card.classes
     classes = folder / "classes.tif"
     confidence = None if NEED_CONFIDENCE.isdisjoint(wanted) else folder / "confidence.tif"
-    _write_rasters(run, store, classes, confidence)
+    polygons = folder / "polygons.gpkg" if "polygons" in wanted else None
+    _write_map(run, store, classes, confidence, polygons)
     areas = class_areas(classes, confidence, scheme)
     makers: dict[str, Callable[[], object]] = {
         "classes": lambda: write_pam(folder / "classes.tif.aux.xml", scheme, areas),
         "confidence": lambda: None,
         "uncertainty": lambda: _write_doubt(run, store, folder / "uncertainty.tif"),
         "probabilities": lambda: _write_probabilities(run, store, folder / "probabilities.tif"),
-        "polygons": lambda: polygonize(
-            classes, confidence, folder / "polygons.gpkg", scheme, run.shaping
-        ),
+        "polygons": lambda: None,
         "style": lambda: _write_styles(scheme, folder),
         "project": lambda: _write_project(run, wanted, folder),
         "preview": lambda: _write_preview(run, classes, areas, folder / "preview.png"),
@@ -145,7 +145,9 @@ def write_products(
     return areas
 
 
-def _write_rasters(run: Run, store: BlockStore, classes: Path, confidence: Path | None) -> None:
+def _write_map(
+    run: Run, store: BlockStore, classes: Path, confidence: Path | None, polygons: Path | None
+) -> None:
     scheme = run.segmenter.card.classes
     grid = run.grid
     shape = (grid.height, grid.width)
@@ -165,9 +167,14 @@ def _write_rasters(run: Run, store: BlockStore, classes: Path, confidence: Path 
             kinds.write(window, kind)
             if sure:
                 sure.write(window, percent)
-        kinds.finish()
-        if sure:
-            sure.finish()
+        writers = [kinds, sure] if sure else [kinds]
+        plain = [writer.seal() for writer in writers]
+        with quiet_gdal(), ThreadPoolExecutor(1, "geocamss-cog") as pool:
+            finished = [pool.submit(writer.finish) for writer in writers]
+            if polygons:
+                polygonize(plain[0], plain[1] if sure else None, polygons, scheme, run.shaping)
+            for each in finished:
+                each.result()
 
 
 def _write_doubt(run: Run, store: BlockStore, target: Path) -> None:

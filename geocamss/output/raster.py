@@ -81,7 +81,7 @@ class RasterWriter:
     """Collects windows in a plain tiled GeoTIFF, then copies that to a cloud-optimized one.
 
     GDAL makes a COG only as a copy of a whole raster, so the windows need a place to wait. It lies
-    beside the result and is gone when ``finish`` returns.
+    beside the result, and goes when the writer is left.
     """
 
     def __init__(self, spec: RasterSpec, target: Path) -> None:
@@ -128,6 +128,21 @@ class RasterWriter:
         except RasterioError as error:
             raise RunError(f"{self.target.name} could not be written: {error}") from error
 
+    def seal(self) -> Path:
+        """Take no more windows.
+
+        Returns:
+            The plain raster, which can be read until the writer is left.
+
+        Raises:
+            RunError: GDAL could not write it.
+        """
+        try:
+            self._file.close()
+        except RasterioError as error:
+            raise RunError(f"{self.target.name} could not be written: {error}") from error
+        return self.waiting
+
     def finish(self) -> None:
         """Write the cloud-optimized GeoTIFF, and check that it can be read.
 
@@ -136,9 +151,8 @@ class RasterWriter:
         """
         try:
             with quiet_gdal():
-                self._file.close()
                 rasterio.shutil.copy(
-                    self.waiting,
+                    self.seal(),
                     self.target,
                     driver="COG",
                     BLOCKSIZE=TIFF_TILE,
@@ -151,8 +165,6 @@ class RasterWriter:
                 _check(self.target)
         except RasterioError as error:
             raise RunError(f"{self.target.name} could not be written: {error}") from error
-        finally:
-            self.waiting.unlink(missing_ok=True)
 
     def _describe(self) -> None:
         self._file.update_tags(**self.spec.tags)
