@@ -22,7 +22,7 @@ class ConvNorm(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inside, outside, 3, stride, padding=1, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(outside)
-        self.act = nn.ReLU() if act else nn.Identity()
+        self.act = nn.ReLU(inplace=True) if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H / stride, W / stride)."""
@@ -46,7 +46,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        return torch.relu(x + self.second(self.first(x)))
+        return (x + self.second(self.first(x))).relu_()
 
 
 class ModulatedLayer(nn.Module):
@@ -57,7 +57,7 @@ class ModulatedLayer(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulate = nn.Linear(width, 3 * width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(approximate="tanh"), nn.Linear(2 * width, width)
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)

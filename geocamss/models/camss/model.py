@@ -16,6 +16,7 @@ from geocamss.models.camss.network import CamssNetwork, tokens_seen
 from geocamss.models.camss.noise import gaussian
 from geocamss.models.camss.rounds import turns
 from geocamss.models.fingerprint import fingerprint
+from geocamss.models.normalize import surely_all
 from geocamss.models.precision import fast_dtype
 from geocamss.models.samples import entropy
 from geocamss.models.segmenter import Sampling
@@ -134,9 +135,10 @@ class CamssSegmenter:
     ) -> Tensor:
         how = Draw.of(sampling, self._card)
         samples = 1 if how.is_certain(self._fast) else sampling.samples
-        chips = chips.masked_fill(~valid[:, None], 0).to(self._dtype)  # (B, C, H, W)
+        if not surely_all(valid):
+            chips = chips.masked_fill(~valid[:, None], 0)
         seen = tokens_seen(valid, self._fast.stride)  # (B, h, w)
-        *guide, coarse = self._fast.encoder(chips, valid)
+        *guide, coarse = self._fast.encoder(chips.to(self._dtype), valid)  # (B, C, H, W)
         tokens = (corners // self._fast.stride).to(self._device)
         size = (seen.shape[1], seen.shape[2], self._fast.head.latent)
         order = turns(tokens, *size[:2])

@@ -8,6 +8,7 @@ is still to be drawn. Two sequences side by side would cost four times the atten
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,19 @@ def rotary(
     return torch.cat([rows.expand(grid), cols.expand(grid)], dim=-1).flatten(0, 1)
 
 
+@lru_cache(maxsize=16)
+@torch.inference_mode(mode=False)
+def _turns(  # noqa: PLR0913 (what it is kept by)
+    height: int, width: int, spacing: int, channels: int, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of rotary positions, kept: chips are of few sizes.
+
+    They are made outside of inference mode, whose tensors could not be trained with.
+    """
+    angles = rotary(height, width, channels, device, spacing)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn pairs of channels; x is (B, heads, N, d), cos and sin are (N, d / 2)."""
     first, second = x.chunk(2, dim=-1)
@@ -74,8 +88,9 @@ class Layout:
         """(B, N, width) to (B, M, width): means over squares of tokens, cut at the chip's edge."""
         if self.pool == 1:
             return x
-        planes = x.transpose(1, 2).reshape(len(x), -1, *self.shape)  # (B, width, h, w)
-        return _pool(planes, self.pool).flatten(2).transpose(1, 2)
+        # In float32: processors pool bfloat16 number by number.
+        planes = x.float().unflatten(1, self.shape).permute(0, 3, 1, 2)  # (B, width, h, w)
+        return _pool(planes, self.pool).to(x.dtype).flatten(2).transpose(1, 2)
 
 
 def _pool(planes: Tensor, size: int) -> Tensor:
@@ -98,7 +113,7 @@ class Block(nn.Module):
         self.join = nn.Linear(width, width)
         self.norm_2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
@@ -191,17 +206,14 @@ class Transformer(nn.Module):
         return result
 
     def _layout(self, shape: tuple[int, int], seen: Tensor | None, x: Tensor) -> Layout:
-        def turns(height: int, width: int, spacing: int) -> tuple[Tensor, Tensor]:
-            angles = rotary(height, width, self.head_channels, x.device, spacing)
-            return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-
         allowed = None
         if seen is not None:
             # A pooled key counts as soon as one of its tokens does.
             some = _pool(seen[:, None].float(), self.pool) > 0  # (B, 1, m, n)
             allowed = some.flatten(2)[:, :, None]  # (B, 1, 1, M)
         down, across = (-(-size // self.pool) for size in shape)
-        both = (turns(*shape, 1), turns(down, across, self.pool))
+        of = self.head_channels, x.device, x.dtype
+        both = (_turns(*shape, 1, *of), _turns(down, across, self.pool, *of))
         return Layout(shape, self.pool, both, allowed)
 
     def _mask_tokens(self, image: Tensor, latents: Tensor | None, known: Tensor | None) -> Tensor:
