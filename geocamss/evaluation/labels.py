@@ -20,7 +20,7 @@ from geocamss.classes import ClassScheme
 from geocamss.errors import GeocamssWarning, InputError, ReadError
 from geocamss.evaluation.legend import RasterLegend, name_channels, raster_legend
 from geocamss.evaluation.scores import IGNORED
-from geocamss.scene.aoi import PolygonMask
+from geocamss.scene.aoi import PolygonMask, polygons
 from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, open_raster
 from geocamss.scene.grid import Grid
 from geocamss.scene.ground import transformer
@@ -219,7 +219,7 @@ class PolygonLabels:
             mine = names[frame.index].map(channels).eq(channel).to_numpy()
             if mine.any():
                 area: BaseGeometry = frame.geometry[mine].union_all()
-                masks[channel] = PolygonMask(area, grid.transform)
+                masks[channel] = PolygonMask(polygons(area), grid.transform)
         return cls(masks)
 
     def read(self, window: Window) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from geocamss.errors import GeocamssWarning, GridError
 from geocamss.scene.ground import transformer
 from geocamss.scene.window import Window
 
-__all__ = ["PolygonMask", "read_aoi"]
+__all__ = ["PolygonMask", "polygons", "read_aoi"]
 
 Bounds = tuple[float, float, float, float]
 
@@ -47,8 +47,8 @@ def read_aoi(path: str | os.PathLike[str], crs: CRS, bounds: Bounds) -> BaseGeom
             area = _reproject(area, own, crs, bounds)
     except (CRSError, ProjError) as error:
         raise GridError(f"{where}: cannot be brought into the map's CRS: {error}") from error
-    area = _polygons(area)
-    if area.is_empty or _polygons(area & shapely.box(*bounds)).is_empty:
+    area = polygons(area)
+    if area.is_empty or polygons(area & shapely.box(*bounds)).is_empty:
         raise GridError(
             f"{where}: the area of interest does not overlap the scene, which covers "
             f"{', '.join(f'{b:.8g}' for b in bounds)} in {crs.to_string()[:60]}"
@@ -76,7 +76,7 @@ def _read(path: str) -> tuple[BaseGeometry, CRS]:
     if frame.crs is None:
         raise GridError(f"{path}: does not say its coordinate system, so where it lies is unknown")
     shapes = frame.geometry.dropna().to_numpy()
-    area = _polygons(shapely.union_all(shapely.make_valid(shapes)))
+    area = polygons(shapely.union_all(shapely.make_valid(shapes)))
     if area.is_empty:
         raise GridError(f"{path}: holds no polygons ({len(frame)} features); draw the area as one")
     try:
@@ -85,8 +85,10 @@ def _read(path: str) -> tuple[BaseGeometry, CRS]:
         raise GridError(f"{path}: its coordinate system is not known: {error}") from error
 
 
-def _polygons(area: BaseGeometry) -> BaseGeometry:
-    """The part that has an area."""
+def polygons(area: BaseGeometry) -> BaseGeometry:
+    """The part that has an area: repaired shapes may leave lines and points behind."""
+    if area.geom_type in ("Polygon", "MultiPolygon"):
+        return area
     parts = [p for p in shapely.get_parts(shapely.get_parts(area)) if p.geom_type == "Polygon"]
     return shapely.union_all(parts) if len(parts) != 1 else parts[0]
 

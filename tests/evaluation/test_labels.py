@@ -230,6 +230,21 @@ def test_polygons_claim_the_pixels_whose_centers_they_hold(tmp_path, epsg):
     np.testing.assert_array_equal(found == 0, claims[2] == 1) if epsg == 32632 else None
 
 
+def test_a_spike_or_a_sliver_of_a_polygon_has_no_area(tmp_path):
+    body = shapely.box(500_100, 4_999_700, 500_300, 4_999_900)
+    ring = [(500_100, 4_999_900), (500_300, 4_999_900), (500_300, 4_999_700)]
+    spike = [(500_200, 4_999_700), (500_200, 4_999_500), (500_200, 4_999_700)]
+    spiked = shapely.Polygon([*ring, *spike, (500_100, 4_999_700)])
+    sliver = shapely.Polygon([(500_400, 4_999_900), (500_400, 4_999_700), (500_400, 4_999_900)])
+    path = tmp_path / "spiked.gpkg"
+    for drawn, classes in (([spiked], "w"), ([spiked, sliver, shapely.box(0, 0, 1, 1)], "wwo")):
+        names = [{"w": "water", "o": "wood"}[letter] for letter in classes]
+        gpd.GeoDataFrame({"what": names}, geometry=drawn, crs="EPSG:32632").to_file(path)
+        found = read(LabelFile(str(path)))
+        oracle = rasterize([(body, 1)], (60, 50), fill=255, transform=PLACE)
+        np.testing.assert_array_equal(found, oracle)
+
+
 def test_polygons_that_do_not_say_their_class_are_refused(tmp_path):
     frame = gpd.GeoDataFrame({"a": [3.0], "b": [1]}, geometry=shapes(count=1), crs=UTM.to_wkt())
     path = str(tmp_path / "a.gpkg")
