@@ -68,7 +68,7 @@ class Warp:
             else None
         )
         factors = scene_steps(scene, grid)
-        overview = choose_overview(scene.overviews, min(factors))
+        overview = None if _masked(scene, bands) else choose_overview(scene.overviews, min(factors))
         self._source = Source(scene, bands, dtype, overview)
         extent = self._source.extent
         self._reduced = scene.width / extent.width, scene.height / extent.height
@@ -206,6 +206,15 @@ def scene_steps(scene: Scene, grid: Grid) -> tuple[float, float]:
     back = np.linalg.inv(turn)
     # Rounded, so that noise does not choose between two box sizes.
     return round(float(np.hypot(*back[0])), 6), round(float(np.hypot(*back[1])), 6)
+
+
+def _masked(scene: Scene, bands: tuple[SceneBand, ...]) -> bool:
+    """True where a mask beside the pixels tells which are valid.
+
+    Reduced copies may lack such a mask, or have one that is empty, or have been made without it, so
+    that shares of invalid pixels are in their values; and none of this can be told from outside.
+    """
+    return scene.alpha is None and any(band.mask in ("dataset", "band") for band in bands)
 
 
 def choose_overview(factors: tuple[int, ...], wanted: float) -> int | None:

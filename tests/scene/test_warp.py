@@ -408,6 +408,29 @@ def test_overviews_are_read_where_they_serve(make):
     assert np.abs(reduced[inner].astype(int) - plain[inner]).mean() < 8
 
 
+@pytest.mark.parametrize("internal", [True, False])
+@pytest.mark.parametrize("when", ["in a file beside", "before the mask", "after the mask"])
+def test_a_mask_holds_whatever_overviews_have_of_it(make, internal, when):
+    values = np.full((3, 512, 512), 100, np.uint8)
+    mask = np.ones((512, 512), bool)
+    mask[:, :250] = False
+    values[:, ~mask] = 0
+    path = make(values)
+    beside = "YES" if when == "in a file beside" else "NO"
+    steps = ["mask", "overviews"] if when != "before the mask" else ["overviews", "mask"]
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal, TIFF_USE_OVR=beside):
+        for step in steps:
+            with rasterio.open(path, "r+") as dataset:
+                if step == "mask":
+                    dataset.write_mask(mask)
+                else:
+                    dataset.build_overviews([2, 4], Resampling.average)
+    found, valid, grid = read(path, gsd=80.0)
+    expected = grid.coordinates(np.arange(grid.width) + 0.5, 0)[0] > 500_000 + 2500
+    assert (valid[1:-1, 1:-1] == expected[1:-1]).all()
+    assert (found[:, valid] == 100).all()
+
+
 def test_large_reductions_need_little_memory(make):
     path = make(np.full((3, 4000, 4000), 9, np.uint8), tiled=True)
     tracemalloc.start()
