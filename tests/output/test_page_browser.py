@@ -172,6 +172,24 @@ def test_classes_have_their_colors_right_of_the_swipe_and_the_scene_is_left_of_i
     assert opaque(browser.colors(*at)) == [GRAY] * len(at)
 
 
+@pytest.mark.parametrize("part", [0.5, 2.0])
+def test_a_scene_of_any_resolution_covers_the_map(browser, tmp_path, part):
+    """A page that would be too large shrinks map and scene, and not both alike."""
+    pixels = np.where(PIXELS == NODATA, 0, PIXELS).astype(np.uint8)
+    scene = np.empty((round(90 * part), round(120 * part), 3), np.uint8)
+    quarters = [(200, 30, 30), (30, 160, 30), (30, 30, 200), (160, 160, 30)]
+    for index, color in enumerate(quarters):
+        rows, columns = np.array_split(scene, 2)[index // 2], index % 2
+        np.array_split(rows, 2, axis=1)[columns][:] = color
+    open_page(browser, tmp_path, pixels, scene=scene)
+    slide(browser, "swipe", 100)
+    places = [(4, 4), (55, 40), (65, 4), (115, 40), (4, 50), (55, 85), (65, 50), (115, 85)]
+    shown = browser.colors(*[place_of(browser, *place) for place in places])
+    for index, color in enumerate(shown):
+        assert color[3] == 255
+        assert np.abs(np.subtract(color[:3], quarters[index // 2])).max() < 30
+
+
 def test_opacity_mixes_map_and_scene(browser, tmp_path):
     open_page(browser, tmp_path)
     slide(browser, "swipe", 0)

@@ -233,8 +233,9 @@
           continue;
         }
         const [x, y] = [across(col * side), down(row * side)];
-        const high = picture.naturalHeight ?? picture.height;
-        const wide = picture.naturalWidth ?? picture.width;
+        // What is in the page covers the level whole; the scene's resolution may be another.
+        const high = map.served ? (picture.naturalHeight ?? picture.height) : level.rows;
+        const wide = map.served ? (picture.naturalWidth ?? picture.width) : level.columns;
         const width = Math.max(1, across(col * side + wide * level.step) - x);
         const height = Math.max(1, down(row * side + high * level.step) - y);
         target.clearRect(x, y, width, height);
