@@ -18,7 +18,7 @@ from typing import Any
 from geocamss.errors import SceneError
 from geocamss.scene.bundle import Bundle, BundleBand
 from geocamss.scene.gdal import is_remote
-from geocamss.scene.quality import known_quality
+from geocamss.scene.quality import Quality, known_quality
 from geocamss.scene.sentinel2 import baseline_offset
 from geocamss.scene.stamp import parse_time
 
@@ -33,6 +33,9 @@ HELPERS = frozenset(("thumbnail", "overview", "metadata", "visual", "date"))
 ASIDE = re.compile(r"(?i)(visual|thumbnail|overview|preview|rendered_preview|tilejson)([._-].*)?")
 """Keys of assets that are no measurement."""
 
+SIZE = re.compile(r"_(\d\d)m$")
+"""The size of its pixels at the end of an asset's key: ``SCL_20m``."""
+
 PREFERRED = ("tiff", "jp2")
 """Of two assets with the same band, one of the first of these formats is taken."""
 
@@ -46,6 +49,11 @@ class _Asset:
     facts: Mapping[str, Any]
     kind: str
     bands: tuple[Mapping[str, Any], ...]
+
+    @property
+    def names_bands(self) -> bool:
+        """True if a name of one of its bands is told."""
+        return any(name for band in self.bands for name in _names(band))
 
 
 def item_bundle(item: Mapping[str, Any], base: str, source: str | None = None) -> Bundle | str:
@@ -102,15 +110,15 @@ def _bundle(item: Mapping[str, Any], base: str, where: str) -> Bundle | str:
     properties = item.get("properties") or {}
     assets = [_asset(key, facts, base) for key, facts in item["assets"].items()]
     pictures = [asset for asset in assets if asset is not None]
-    layers = {a.key: layer for a in pictures if (layer := known_quality(a.key, a.href))}
-    measured = [a for a in pictures if a.key not in layers and _is_measurement(a)]
-    described = [asset for asset in measured if asset.bands]
+    layers = _quality_layers(pictures)
+    measured = [a for a in pictures if not _quality(a) and _is_measurement(a)]
+    described = [asset for asset in measured if asset.names_bands]
     chosen = described or measured
     if not chosen:
         raise SceneError(
             f"{where}: the item {item.get('id')!r} has no asset that is a picture with data"
         )
-    if len(chosen) == 1 and not layers and not chosen[0].bands:
+    if len(chosen) == 1 and not layers and not described:
         return chosen[0].href
     bands, notes = _bands(chosen, properties)
     moment = properties.get("datetime") or properties.get("start_datetime")
@@ -143,22 +151,41 @@ def _asset(key: str, facts: Mapping[str, Any], base: str) -> _Asset | None:
 
 
 def _described(facts: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """What an asset says of its bands, old and new spellings joined; nothing if it names none."""
+    """What an asset says of its bands, old and new spellings joined; nothing if it tells none."""
     spectral = facts.get("bands") or facts.get("eo:bands") or []
     raster = facts.get("raster:bands") or []
     if not all(isinstance(b, dict) for b in (*spectral, *raster)):
         raise ValueError("bands are no objects")
-    if not any(_names(band) for band in spectral):
-        return ()
     shared = {k: v for k, v in facts.items() if k.startswith(("raster:", "eo:")) or k == "nodata"}
-    padded = [*raster, *({} for _ in spectral)]
-    return tuple({**shared, **more, **band} for band, more in zip(spectral, padded, strict=False))
+    count = len(spectral) or len(raster) or bool(shared)
+    named = [*spectral, *({} for _ in range(count))][:count]
+    padded = [*raster, *({} for _ in range(count))]
+    return tuple({**shared, **more, **band} for band, more in zip(named, padded, strict=False))
 
 
 def _names(band: Mapping[str, Any]) -> tuple[str, str]:
     """(name, common name) of a band; empty where it has none."""
     common = band.get("common_name") or band.get("eo:common_name") or ""
     return str(band.get("name") or ""), str(common)
+
+
+def _quality(asset: _Asset) -> Quality | None:
+    """The quality layer that an asset's key names, with the size of its pixels or without."""
+    return known_quality(SIZE.sub("", asset.key), asset.href)
+
+
+def _quality_layers(assets: list[_Asset]) -> dict[str, Quality]:
+    """The quality layers by key: of each, the finest."""
+    finest: dict[str, _Asset] = {}
+    for asset in sorted(assets, key=_pixel_size):
+        finest.setdefault(SIZE.sub("", asset.key).lower(), asset)
+    return {a.key: layer for a in finest.values() if (layer := _quality(a))}
+
+
+def _pixel_size(asset: _Asset) -> int:
+    """The size of its pixels that an asset's key tells, in meters; 0 if it tells none."""
+    match = SIZE.search(asset.key)
+    return int(match[1]) if match else 0
 
 
 def _is_measurement(asset: _Asset) -> bool:
@@ -187,7 +214,7 @@ def _bands(
     for asset, index, band in found:
         name, usual = _names(band)
         label = usual if usual and common[usual] == 1 else name or usual or asset.key
-        scale, offset, note = _scaling(band, properties)
+        scale, offset, note = _scaling(band, asset.key, properties)
         notes.append(note)
         nodata = _number(band.get("nodata"))
         bands.append(
@@ -206,9 +233,9 @@ def _bands(
 
 
 def _scaling(
-    band: Mapping[str, Any], properties: Mapping[str, Any]
+    band: Mapping[str, Any], key: str, properties: Mapping[str, Any]
 ) -> tuple[float | None, float | None, str]:
-    """Scale and offset of a band, and what to say of them.
+    """Scale and offset of a band of the asset of a key, and what to say of them.
 
     Catalogs of Sentinel-2 differ. Some add the offset of baseline 04.00 to the numbers themselves,
     and say so; some leave both the offset and its mention away.
@@ -216,7 +243,8 @@ def _scaling(
     scale = _number(band.get("scale", band.get("raster:scale")))
     offset = _number(band.get("offset", band.get("raster:offset")))
     baseline = properties.get("s2:processing_baseline")
-    optical = bool(_names(band)[1]) or re.fullmatch(r"B\d\d?A?", _names(band)[0])
+    name, usual = _names(band)
+    optical = bool(usual) or re.fullmatch(r"B\d\d?A?", name or SIZE.sub("", key))
     if properties.get("earthsearch:boa_offset_applied") is True and offset:
         return scale, 0.0, "its catalog has added the offset to the numbers already"
     if scale is None and offset is None and isinstance(baseline, str) and optical:

@@ -140,6 +140,63 @@ def test_offsets_are_applied_once_whatever_a_catalog_has_done(
     assert {(band.scale, band.offset) for band in scene.bands} == {expected}
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"raster:bands": [{"scale": 1e-4, "offset": -0.1, "nodata": 0}]},
+        {"raster:scale": 1e-4, "raster:offset": -0.1, "nodata": 0},
+        {
+            "raster:scale": 1e-4,
+            "raster:offset": -0.1,
+            "nodata": 0,
+            "bands": [{"data_type": "uint16"}],
+        },
+        {"bands": [{"raster:scale": 1e-4, "raster:offset": -0.1, "nodata": 0}]},
+    ],
+)
+def test_scaling_holds_for_bands_that_only_their_assets_name(tmp_path, facts):
+    for seed, code in enumerate(("B02", "B03", "B04")):
+        values = products.numbers(seed, 40)
+        values[:, :20] = 0
+        products.write(tmp_path / f"{code}.tif", values, **products.place(10))
+    assets = {
+        code: {"href": f"{code}.tif", "type": TIFF, "roles": ["data"], **facts}
+        for code in ("B02", "B03", "B04")
+    }
+    scene = Scene.open(saved(tmp_path, item("x", assets, platform="sentinel-2a")))
+    assert [band.name for band in scene.bands] == ["blue", "green", "red"]
+    assert {(b.scale, b.offset, b.nodata) for b in scene.bands} == {(1e-4, -0.1, 0)}
+    assert read(scene, "red")[1].sum() == 20 * 40
+
+
+def test_the_offset_of_a_baseline_holds_for_bands_that_only_their_assets_name(tmp_path):
+    files(tmp_path)
+    assets = {
+        code: {"href": f"{code}.tif", "type": TIFF, "roles": ["data"]} for code in ("B03", "B04")
+    }
+    assets["SCL"] = {"href": "SCL.tif", "type": TIFF, "roles": ["data"]}
+    found = item("x", assets, platform="sentinel-2a", **{"s2:processing_baseline": "05.11"})
+    scene = Scene.open(saved(tmp_path, found))
+    assert [(b.name, b.scale, b.offset) for b in scene.bands] == [
+        ("green", 1e-4, -0.1),
+        ("red", 1e-4, -0.1),
+    ]
+
+
+def test_a_scene_classification_is_known_with_its_pixel_size(tmp_path):
+    stored = files(tmp_path)
+    coarse = np.full((1, 6, 6), 9, np.uint8)  # clouds everywhere, were it taken
+    products.write(tmp_path / "SCL60.tif", coarse, **products.place(60))
+    assets = {f"{code}_10m": facts for code, facts in new_assets().items() if code != "SCL"}
+    assets["SCL_60m"] = {"href": "SCL60.tif", "type": TIFF, "roles": ["data"]}
+    assets["SCL_20m"] = {"href": "SCL.tif", "type": TIFF, "roles": ["data"]}
+    scene = Scene.open(saved(tmp_path, item("x", assets, platform="sentinel-2a")))
+    assert [band.name for band in scene.bands] == ["red", "green", "swir1"]
+    assert len(scene.quality) == 1
+    clear = np.isin(stored["SCL"], (2, 4, 5, 6, 7, 11)).repeat(2, 0).repeat(2, 1)
+    assert (read(scene, "red")[1] == clear).all()
+
+
 def test_of_two_assets_with_one_band_the_tiff_is_taken(tmp_path):
     files(tmp_path)
     twice = {
