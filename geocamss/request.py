@@ -172,13 +172,13 @@ class Request:
         )
         budget = None if self.memory is None else parse_bytes(self.memory)
         before = as_before(run, journal or {}, budget)
-        if before is not None and self._allows(before):
+        if before is not None and self._allows(before, journal or {}):
             return before
         return run if budget is None else within(run, Probe.of(run), budget)
 
-    def _allows(self, before: Run) -> bool:
-        """Whether an interrupted run has the batch that is asked for, or what memory left of it."""
-        if self.batch_size is None or before.batch == self.batch_size:
+    def _allows(self, before: Run, journal: Mapping[str, Any]) -> bool:
+        """Whether an earlier run has the batch that is asked for, or what memory left of it."""
+        if self.batch_size is None or self.batch_size in (before.batch, journal.get("asked")):
             return True
         return before.memory is not None and before.batch < self.batch_size
 

@@ -56,6 +56,9 @@ class Record:
     thumbnail: str
     """A small picture of the map, PNG in base 64; may be empty."""
 
+    sizes: dict[str, Any] = field(default_factory=dict)
+    """What the same map is known by again, whatever blocks and batch its run came to choose."""
+
     @classmethod
     def of(cls, content: Any) -> Self:
         """Read what ``asdict`` and JSON made of a record.
@@ -66,6 +69,7 @@ class Record:
         fields = dict(content)
         fields["areas"] = tuple(ClassArea(**area) for area in fields["areas"])
         fields["outputs"] = tuple(fields["outputs"])
+        fields["sizes"] = dict(fields.get("sizes", {}))
         return cls(**fields)
 
 
@@ -110,6 +114,13 @@ class Ledger:
         if self._lock is not None:
             self._lock.close()
 
+    def read(self, scene: str) -> Record | None:
+        """The record of a scene; None where there is none, or it is damaged."""
+        try:
+            return Record.of(json.loads(self._file(scene).read_text("utf-8")))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
     def finished(
         self, scene: str, key: str, outputs: Collection[str], shaping: str
     ) -> Record | None:
@@ -121,9 +132,8 @@ class Ledger:
             outputs: names of those that are asked for.
             shaping: what polygons are to be like; of no matter where none are asked for.
         """
-        try:
-            record = Record.of(json.loads(self._file(scene).read_text("utf-8")))
-        except (OSError, ValueError, TypeError, KeyError):
+        record = self.read(scene)
+        if record is None:
             return None
         folder = self.path / scene
         same = record.key == key and set(outputs) <= set(record.outputs)

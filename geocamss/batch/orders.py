@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +34,12 @@ class Order:
     block_tiles: tuple[int, int] | None = None
     """Rows and columns of tiles in a block; None until the scene is open."""
 
+    memory: int | None = None
+    """Bytes that those blocks and the batch were made to fit into; None for no limit."""
+
+    journal: Mapping[str, Any] = field(default_factory=dict)
+    """What an earlier run left behind, whose blocks and batch are taken up if it was the same."""
+
     problem: str = ""
     """Why it cannot be mapped, if that is known beforehand."""
 
@@ -49,6 +56,9 @@ class Opened:
 
     provenance: dict[str, Any]
     """What the key stands for."""
+
+    sizes: dict[str, Any]
+    """What a later run needs to know to choose the same blocks and batch."""
 
     shaping: str
     """What polygons are to be like, in words that change when it does."""

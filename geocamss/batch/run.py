@@ -22,7 +22,7 @@ import shutil
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ from geocamss.batch.worker import ModelPlugin, finish_scene, map_block, open_sce
 from geocamss.errors import DiskFullError, GeocamssError, GeocamssWarning, ModelError, RunError
 from geocamss.output.blocks import BlockStore
 from geocamss.output.disk import check_room, disk_full_said
-from geocamss.output.folder import WORK, OutputFolder
+from geocamss.output.folder import WORK, OutputFolder, read_journal
 from geocamss.products import ALL_FILES, files_of
 
 __all__ = ["BatchProgress", "BatchRun"]
@@ -220,8 +220,15 @@ class BatchRun:
         if not self._waiting:
             return False
         scene = self._waiting.popleft()
+        scene.order = replace(scene.order, journal=self._before(scene.order))
         self._submit(self._ticket(scene, f"open-scene-{scene.order.id}", open_scene, ahead=1))
         return True
+
+    def _before(self, order: Order) -> Mapping[str, Any]:
+        """What an earlier run left behind of a scene: unfinished or else finished; may be empty."""
+        unfinished = read_journal(order.folder / WORK)
+        record = None if unfinished else self.ledger.read(order.id)
+        return unfinished if record is None else {"key": record.key, **record.sizes}
 
     def _ticket(
         self,
@@ -303,8 +310,13 @@ class BatchRun:
         scene.opened = opened
         # What a worker made of the memory that it has holds for all of them from here.
         request = replace(scene.order.request, batch_size=opened.batch, memory=None)
-        tiles = opened.layout.block_tiles
-        scene.order = replace(scene.order, request=request, block_tiles=tiles, key=opened.key)
+        scene.order = replace(
+            scene.order,
+            request=request,
+            block_tiles=opened.layout.block_tiles,
+            memory=opened.sizes["memory"],
+            key=opened.key,
+        )
         self._blocks += scene.blocks
         asked = opened.key, request.outputs, opened.shaping
         record = self.ledger.finished(scene.order.id, *asked)
@@ -318,9 +330,8 @@ class BatchRun:
                 seconds=record.seconds,
             )
             return
-        folder = OutputFolder(
-            scene.order.folder, ALL_FILES, opened.key, opened.provenance, self.overwrite
-        )
+        about = opened.provenance | scene.sizes
+        folder = OutputFolder(scene.order.folder, ALL_FILES, opened.key, about, self.overwrite)
         scene.folder = folder.__enter__()
         if folder.replaced and not scene.shrunk:
             warnings.warn(
@@ -378,6 +389,7 @@ class BatchRun:
             blocks=scene.blocks,
             seconds=scene.seconds,
             batch=opened.batch,
+            sizes=scene.sizes,
             datetime=opened.datetime.isoformat() if opened.datetime else None,
             areas=finished.areas,
             thumbnail=finished.thumbnail,
@@ -471,7 +483,7 @@ class BatchRun:
         self._release(scene)
         scene.begin_anew()
         request = replace(scene.order.request, batch_size=batch)
-        scene.order = replace(scene.order, request=request, block_tiles=tiles, key="")
+        scene.order = replace(scene.order, request=request, block_tiles=tiles, journal={}, key="")
         self._submit(self._ticket(scene, f"open-scene-{scene.order.id}", open_scene, ahead=1))
         return True
 

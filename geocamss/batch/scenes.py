@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from geocamss.batch.orders import Opened, Order
 from geocamss.output.areas import ClassArea
@@ -110,8 +110,20 @@ class SceneState:
     seconds: float = 0.0
     """That workers spent."""
 
+    asked: int | None = field(init=False)
+    """Chips at once that the user asks for; memory may have left less of it."""
+
     result: SceneResult | None = None
     """None until it has come to an end."""
+
+    def __post_init__(self) -> None:
+        """Remember what is asked for."""
+        self.asked = self.order.request.batch_size
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What a later run needs to know to choose the same blocks and batch."""
+        return self.opened.sizes | {"asked": self.asked} if self.opened else {}
 
     @property
     def pixels(self) -> int:

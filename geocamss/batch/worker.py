@@ -111,9 +111,10 @@ class ModelPlugin(WorkerPlugin):
         with self._lock:
             found = self._runs.get(key)
             if found is None or not order.key:
-                found = order.request.run(order.path, self._segmenter)
+                journal = {} if order.key else order.journal
+                found = order.request.run(order.path, self._segmenter, journal)
                 if order.block_tiles is not None:
-                    found = replace(found, block_tiles=order.block_tiles)
+                    found = replace(found, block_tiles=order.block_tiles, memory=order.memory)
                 self._runs[key] = found
             self._runs.move_to_end(key)
             while len(self._runs) > KEPT_RUNS:
@@ -134,6 +135,7 @@ def open_scene(plugin: str, order: Order) -> Outcome:
         return Opened(
             key=run.key,
             provenance=run.provenance,
+            sizes=run.sizes,
             shaping=repr(run.shaping),
             layout=run.layout,
             work=run.work,

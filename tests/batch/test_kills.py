@@ -164,3 +164,47 @@ def test_workers_that_die_of_large_blocks_are_given_small_ones(tmp_path, scenes,
     assert [scene.state for scene in result.scenes] == ["done"]
     name = "s0_20240101/classes.tif"
     assert (tmp_path / "out" / name).read_bytes() == (single / name).read_bytes()
+
+
+LITTLE_MEMORY = f"""
+{PRELOAD}
+from geocamss.engine import Engine
+def map_block(self, block, *rest, as_before=Engine.map_block):
+    if self.layout.block_tiles != (1, 1) or self.batch > 1:
+        raise MemoryError
+    return as_before(self, block, *rest)
+Engine.map_block = map_block
+"""
+"""A machine whose memory suffices for one chip at a time."""
+
+
+@pytest.mark.parametrize("memory", [None, "3GB"])
+def test_the_same_command_again_takes_up_what_a_lack_of_memory_led_to(
+    tmp_path, scenes, model, memory
+):
+    options = {"model": model, "outputs": OUTPUTS, "batch_size": 3, "memory": memory}
+    source, out = [scenes / "s0_20240101.tif"], tmp_path / "out"
+    begun: list[int] = []
+
+    def stop(report):
+        begun.append(report.blocks_done)
+        if report.blocks_done >= 3:
+            raise KeyboardInterrupt
+
+    with started(LITTLE_MEMORY) as cluster:
+        options["scheduler"] = cluster.scheduler_address
+        with (
+            pytest.warns(geocamss.GeocamssWarning, match="begins anew with blocks of 1 by 1"),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            geocamss.map_scenes(source, out, progress=stop, **options)
+        begun.clear()
+        # A warning here, that it begins anew, would be an error.
+        done = geocamss.map_scenes(
+            source, out, progress=lambda r: begun.append(r.blocks_done), **options
+        )
+        again = geocamss.map_scenes(source, out, **options)
+    assert next(filter(None, begun)) >= 3
+    assert [scene.state for scene in done.scenes] == ["done"]
+    assert [scene.state for scene in again.scenes] == ["kept"]
+    assert again.scenes[0].batch == 1
