@@ -26,7 +26,7 @@ from geocamss.scene.grid import Grid
 from geocamss.scene.ground import transformer
 from geocamss.scene.window import Window
 
-__all__ = ["LabelFile", "Labels", "PolygonLabels", "RasterLabels"]
+__all__ = ["LabelFile", "Labels", "PolygonLabels", "RasterLabels", "label_text"]
 
 SLACK = 2
 """A mask without georeferencing may be this many rows or columns off its picture's size."""
@@ -211,7 +211,7 @@ class PolygonLabels:
                 "labels with the scene's pixels"
             )
         frame = _read_polygons(file, why)
-        names = frame[_column(file, frame)].map(_text)
+        names = frame[_column(file, frame)].map(label_text)
         channels = name_channels(file.path, sorted(set(names) - {""}), scheme, file.meaning)
         frame = _on_grid(file.path, frame, grid.crs)
         masks = {}
@@ -295,7 +295,7 @@ def _column(file: LabelFile, frame: Any) -> str:
     )
 
 
-def _text(value: Any) -> str:
+def label_text(value: Any) -> str:
     """A class as text: names as they are, 3.0 as 3, nothing as nothing."""
     if value is None or value != value:  # noqa: PLR0124  (NaN is not itself)
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import os
 import re
@@ -15,6 +16,7 @@ import yaml
 from numpy.typing import NDArray
 
 from geocamss.errors import BandError, InputError, RecipeError
+from geocamss.evaluation.labels import label_text
 from geocamss.scene.band import SceneBand
 from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, open_raster
 from geocamss.scene.grid import choose_grid
@@ -79,7 +81,8 @@ def own_recipe(own: Own, *, minutes: float | None = None) -> tuple[Recipe, Path]
     origin: dict[str, Any] = {
         "kind": "scenes",
         "name": own.scene.name,
-        "scenes": [_below(own.scene, data)],
+        "scenes": [glob.escape(_below(own.scene, data))],
+        "bands": own.bands or {},
         "labels": _below(own.labels, data),
         "column": own.column,
         "classes": {name: list(values) for name, values in classes.items()},
@@ -205,7 +208,11 @@ def _polygon_classes(own: Own) -> dict[str, tuple[str | int, ...]]:
             f"{', '.join(fields) or 'it has none'}"
         )
     frame = pyogrio.read_dataframe(own.labels, columns=[own.column], read_geometry=False)
-    values = sorted({str(value) for value in frame[own.column].dropna()})
+    values = sorted(set(frame[own.column].map(label_text)) - {""})
     if not values or len(values) > MOST_CLASSES:
         raise RecipeError(f"{own.labels}: field {own.column!r} has {len(values)} classes")
-    return {re.sub(r"\s+", " ", value).strip() or "class": (value,) for value in values}
+    classes: dict[str, tuple[str | int, ...]] = {}
+    for value in values:
+        name = re.sub(r"\s+", " ", value).strip() or "class"
+        classes[name] = (*classes.get(name, ()), value)
+    return classes

@@ -6,6 +6,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import yaml
 from click.testing import CliRunner
 from rasterio.transform import from_origin
 from shapely.geometry import box
@@ -14,7 +15,9 @@ import geocamss
 from geocamss.cli.train import train as command
 from geocamss.errors import BandError, InputError, RecipeError
 from geocamss.models.header import read_card
-from geocamss.training.adhoc import Own, own_recipe
+from geocamss.training.adhoc import Own, own_recipe, recipe_text
+from geocamss.training.recipe import Recipe
+from geocamss.training.sources import IGNORED, load_source
 
 EAST, NORTH, SIDE = 500_000, 5_200_000, 192
 
@@ -86,6 +89,56 @@ def test_the_command_trains_a_model_that_maps_the_scene(folder, tmp_path):
 def test_classes_of_a_raster_are_its_values(folder):
     recipe, _ = own_recipe(Own(folder / "scene.tif", folder / "labels.tif"))
     assert recipe.card_without_results().classes.names == ("class 1", "class 7")
+
+
+def loaded(own):
+    """What the recipe, once it is written and read again, makes of the scene: recipe and image."""
+    suggested, data = own_recipe(own)
+    recipe = Recipe.model_validate(yaml.safe_load(recipe_text(suggested)))
+    (item,) = load_source(recipe.sources[0], recipe.card_without_results(), data)
+    return recipe, item
+
+
+@pytest.mark.parametrize("said", [{"red": 1, "nir": 2}, {"red": 2, "nir": 1}])
+@pytest.mark.parametrize("named", [False, True])
+def test_bands_that_the_user_names_are_those_that_are_trained_on(folder, tmp_path, said, named):
+    pixels = np.random.default_rng(1).integers(1, 50, (2, SIDE, SIDE)) + [[[1000]], [[2000]]]
+    common = {"crs": "EPSG:32633", "transform": from_origin(EAST, NORTH, 10, 10)}
+    common |= {"width": SIDE, "height": SIDE, "dtype": "uint16"}
+    scene = tmp_path / "two [10 m].tif"  # no pattern, though it looks like one
+    with rasterio.open(scene, "w", count=2, **common) as file:
+        file.write(pixels.astype(np.uint16))
+        if named:
+            file.descriptions = ("red", "nir")
+    labels = tmp_path / "labels{1}.tif"
+    labels.write_bytes((folder / "labels.tif").read_bytes())
+    recipe, item = loaded(Own(scene, labels, bands=said))
+    names = recipe.card_without_results().band_names
+    assert set(names) == {"red", "nir"}
+    for name, band in zip(names, item.image, strict=True):
+        np.testing.assert_array_equal(band, pixels[said[name] - 1])
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ([1, 2], {"1", "2"}),
+        ([1.0, 2.0], {"1", "2"}),
+        ([1, None, 2], {"1", "2"}),
+        ([1.5, 2.0], {"1.5", "2"}),
+        (["oak ", "elm", "oak"], {"oak", "elm"}),
+    ],
+)
+def test_every_value_of_a_class_field_is_found_again(folder, tmp_path, values, names):
+    cells = [box(EAST + 600 * k + 20, NORTH - 1900, EAST + 600 * k + 580, NORTH) for k in range(3)]
+    frame = gpd.GeoDataFrame({"crop": values}, geometry=cells[: len(values)], crs="EPSG:32633")
+    frame.to_file(tmp_path / "fields.gpkg")
+    (tmp_path / "scene.tif").write_bytes((folder / "scene.tif").read_bytes())
+    recipe, item = loaded(Own(tmp_path / "scene.tif", tmp_path / "fields.gpkg", "crop"))
+    assert set(recipe.classes.names) == names
+    for cell, value in enumerate(values):
+        labels = item.labels[:, cell * 60 + 5 : cell * 60 + 55]
+        assert bool((labels != IGNORED).any()) == (value is not None)
 
 
 def test_mistakes_are_said(folder, tmp_path):

@@ -61,7 +61,7 @@ def pair_files(source: PairSource, data: Path) -> Iterator[tuple[Path, Path]]:
                 "check --data and folders"
             )
         for path in found:
-            yield path, data / folder / source.masks.format(stem=path.stem)
+            yield path, data / folder / source.masks.replace("{stem}", path.stem)
 
 
 def _load_pair(

@@ -39,7 +39,7 @@ def load_scenes(source: ScenesSource, card: ModelCard, data: Path) -> list[Label
         return [
             _load(
                 name,
-                Scene.open(scene),
+                Scene.open(scene, source.bands, card),
                 LabelFile(labels, source.meaning, source.column),
                 card,
                 source,
@@ -91,7 +91,7 @@ def _pairs(source: ScenesSource, data: Path) -> Iterator[tuple[str, str, str]]:
                 f"source {source.name!r}: no file {pattern} in {data}; check --data and scenes"
             )
         for path in found:
-            labels = data / source.labels.format(stem=path.stem)
+            labels = data / source.labels.replace("{stem}", path.stem)
             yield str(path), str(path), str(labels)
 
 

@@ -103,6 +103,9 @@ class ScenesSource(_Origin):
     files: dict[str, str] = {}
     """File by band name, instead of ``scenes``: one scene whose bands lie apart."""
 
+    bands: dict[str, Annotated[int, Field(ge=1)]] = {}
+    """Position in the scenes, from 1, by band name, where they do not say or say it wrong."""
+
     scale: float | None = None
     """Physical units per stored unit, where the files do not say."""
 
@@ -131,6 +134,10 @@ class ScenesSource(_Origin):
     def _scenes_or_files(self) -> Self:
         if bool(self.scenes) == bool(self.files):
             raise ValueError(f"source {self.name!r} needs scenes or files, and not both")
+        if self.bands and self.files:
+            raise ValueError(
+                f"source {self.name!r}: files are bands by name, bands goes with scenes"
+            )
         if (self.scale is None) != (self.offset is None):
             raise ValueError(f"source {self.name!r}: scale and offset go together")
         if self.scale == 0:
