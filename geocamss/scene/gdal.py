@@ -89,7 +89,7 @@ _LOCK = threading.RLock()
 def is_remote(path: str) -> bool:
     """True for URLs and for GDAL's network file systems, and for a VRT in words that names one."""
     if path.lstrip().startswith("<"):
-        return re.search(rf">/vsi({_NETWORK})/", path) is not None
+        return re.search(rf"(>|&gt;)/vsi({_NETWORK})/", path) is not None  # maybe one in another
     return bool(
         re.match(r"(?!file:)[a-z][a-z0-9+]+://", path, re.IGNORECASE)
         or re.match(rf"(/vsi(zip|tar|gzip|7z|rar)/)*\{{?/vsi({_NETWORK})[/?]", path)

@@ -329,9 +329,17 @@ def read_sources(dataset: Any, index: int) -> set[tuple[str, bool]]:
     """What a VRT takes a band from: names, and whether they start from the VRT's folder."""
     if dataset.driver != "VRT":
         return set()
-    text = " ".join(dataset.tags(index, ns="vrt_sources").values())
-    found = re.findall(r"<SourceFilename([^>]*)>([^<]+)<", text)
-    return {(unescape(name), 'relativeToVRT="1"' in attributes) for attributes, name in found}
+    return _sources_in(" ".join(dataset.tags(index, ns="vrt_sources").values()))
+
+
+def _sources_in(text: str) -> set[tuple[str, bool]]:
+    """The same from a VRT's own words, in which other VRTs may stand in words."""
+    found: set[tuple[str, bool]] = set()
+    for attributes, escaped in re.findall(r"<SourceFilename([^>]*)>([^<]+)<", text):
+        name = unescape(escaped)
+        inner = _sources_in(name) if name.lstrip().startswith("<VRTDataset") else set()
+        found |= inner or {(name, 'relativeToVRT="1"' in attributes)}
+    return found
 
 
 def _only_source(dataset: Any, index: int) -> str:

@@ -93,6 +93,14 @@ class _File:
         t = self.transform
         return t.b == t.d == 0 and t.a > 0 > t.e
 
+    def properties(self, band: int) -> str:
+        """What a VRT says of a source, so that the file need not be opened to be known."""
+        rows, cols = self.blocks[band - 1]
+        return (
+            f'<SourceProperties RasterXSize="{self.width}" RasterYSize="{self.height}" '
+            f'DataType="{_TYPES[self.dtypes[band - 1]]}" BlockXSize="{cols}" BlockYSize="{rows}"/>'
+        )
+
     def same_grid(self, other: _File) -> bool:
         """True if the pixels of both are the same places."""
         step = math.sqrt(self.pixel)
@@ -249,7 +257,8 @@ class Stack:
             lines.append(f"<NoDataValue>{_number(nodata)}</NoDataValue>")
             holds = f"<NODATA>{_number(nodata)}</NODATA>"
         way = _resampling(file, layout)
-        lines.append(self._source(band, layout, holds, way))
+        between = way == "bilinear" and holds and nodata != file.nodata[band.band - 1]
+        lines.append(self._source(band, layout, holds, way, nodata=nodata if between else None))
         if file.masked[band.band - 1] and not holds:
             mask = self._source(band, layout, "", "near", mask=True)
             lines.append(
@@ -273,8 +282,19 @@ class Stack:
         way: str,
         *,
         mask: bool = False,
+        nodata: float | None = None,
     ) -> str:
-        """Where the pixels of a band, or its mask, come from, and where they go."""
+        """Where the pixels of a band, or its mask, come from, and where they go.
+
+        Args:
+            part: which band.
+            layout: the grid of the stack.
+            extra: what else stands in the source.
+            way: GDAL's name of the resampling.
+            mask: whether it is the band's mask that is wanted.
+            nodata: what the file does not declare itself, and must have no share in what is
+                interpolated: GDAL looks for it in the file alone.
+        """
         file = self.files[part.path]
         t, g = file.transform, layout.transform
         wide, high = file.width, file.height
@@ -282,19 +302,32 @@ class Stack:
         if (wide, high) != (layout.width, layout.height) or t != g:
             place = ((t.c - g.c) / g.a, (t.f - g.f) / g.e, wide * t.a / g.a, high * t.e / g.e)
         x, y, w, h = (round(v, 6) for v in place)
-        rows, cols = file.blocks[part.band - 1]
-        # Each band opens its own handle: those that GDAL shares are not made for several threads.
+        name, number = gdal_path(part.path), f"{'mask,' * mask}{part.band}"
+        if nodata is not None:
+            name, number = _declaring(name, part.band, file, nodata), "1"
         return (
-            f"<ComplexSource resampling={quoteattr(way)}>"
-            f'<SourceFilename relativeToVRT="0" shared="0">{escape(gdal_path(part.path))}'
-            f"</SourceFilename><SourceBand>{'mask,' * mask}{part.band}</SourceBand>"
-            f'<SourceProperties RasterXSize="{wide}" RasterYSize="{high}" '
-            f'DataType="{_TYPES[file.dtypes[part.band - 1]]}" BlockXSize="{cols}" '
-            f'BlockYSize="{rows}"/>'
+            f"<ComplexSource resampling={quoteattr(way)}>{_file_name(name)}"
+            f"<SourceBand>{number}</SourceBand>{file.properties(part.band)}"
             f'<SrcRect xOff="0" yOff="0" xSize="{wide}" ySize="{high}"/>'
             f'<DstRect xOff="{x!r}" yOff="{y!r}" xSize="{w!r}" ySize="{h!r}"/>'
             f"{extra}</ComplexSource>"
         )
+
+
+def _file_name(name: str) -> str:
+    """Each band opens its own handle: those that GDAL shares are not made for several threads."""
+    return f'<SourceFilename relativeToVRT="0" shared="0">{escape(name)}</SourceFilename>'
+
+
+def _declaring(name: str, band: int, file: _File, nodata: float) -> str:
+    """One band of a file as a VRT in words, which declares a nodata value."""
+    dtype = _TYPES[file.dtypes[band - 1]]
+    return (
+        f'<VRTDataset rasterXSize="{file.width}" rasterYSize="{file.height}">'
+        f'<VRTRasterBand dataType="{dtype}" band="1"><NoDataValue>{_number(nodata)}</NoDataValue>'
+        f"<SimpleSource>{_file_name(name)}<SourceBand>{band}</SourceBand>{file.properties(band)}"
+        "</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
 
 
 @lru_cache(maxsize=16)

@@ -12,9 +12,10 @@ import pytest
 import rasterio
 
 from geocamss.errors import GeocamssWarning, SceneError
-from geocamss.scene.bundle import Bundle
+from geocamss.scene.bundle import Bundle, BundleBand
 from geocamss.scene.catalog import find_scenes
 from geocamss.scene.grid import choose_grid
+from geocamss.scene.header import read_sources
 from geocamss.scene.quality import Quality
 from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
@@ -67,9 +68,32 @@ def test_coarser_bands_are_interpolated_as_gdal_does(tmp_path):
         with rasterio.open(path, nodata=0) as file:
             smooth = file.read(1, out_shape=shape, resampling=rasterio.enums.Resampling.bilinear)
         inner = valid & (smooth > 0)
-        inner[:6] = inner[:, :6] = False  # away from missing pixels
+        inner[:9, :15] = False  # missing pixels have a share there, by GDAL
         assert np.abs(found[inner].astype(int) - smooth[inner]).max() <= 1
         assert stored[band].min() <= found[inner].min()
+
+
+@pytest.mark.parametrize("declared", [0, None])
+def test_missing_pixels_have_no_share_in_those_between(tmp_path, declared):
+    """What is missing is 0 by the product's rules, whether its files declare that or not."""
+    coarse = np.full((1, 20, 20), 1000, np.uint16)
+    coarse[:, :, :10] = 0
+    paths = {}
+    for band, size in (("B04", 10), ("B11", 20)):
+        folder = tmp_path / "a & b?c=d"
+        folder.mkdir(exist_ok=True)
+        paths[band] = folder / f"{band}.tif"
+        values = coarse if size == 20 else coarse.repeat(2, 1).repeat(2, 2)
+        products.write(paths[band], values, nodata=declared, **products.place(size))
+    bands = tuple(BundleBand(b, str(path), nodata=0.0) for b, path in paths.items())
+    bundle = Bundle(str(tmp_path), "x", bands, platform="Sentinel-2A")
+    scene = Scene.open(bundle.to_text())
+    values, valid = read(scene, "swir1")
+    assert set(np.unique(values[0][valid])) == {1000}
+    assert (valid == repeated(coarse[0] > 0, 2)).mean() > 0.97
+    with rasterio.open(scene.opens) as dataset:
+        names = {name for i in dataset.indexes for name, _ in read_sources(dataset, i)}
+    assert names == set(map(str, paths.values()))
 
 
 @pytest.mark.parametrize(
