@@ -28,6 +28,9 @@ _POINTS = 65
 _EVEN = 1e-3
 """A relative change that does not matter."""
 
+_LEAST = 1e-6
+"""Of a usual step: what one counts for that leads nowhere, as along a pole."""
+
 
 class Spacing:
     """Meters for a step of one pixel, anywhere in a map."""
@@ -79,10 +82,13 @@ def _measured(
         meters = ground_distance(crs, start, stop) / pixels
     except (CRSError, ProjError):
         meters = np.full(len(pixels), np.nan)
-    known = np.isfinite(meters) & (meters > 0)
-    if not known.any():
+    known = np.isfinite(meters)
+    positive = meters[known & (meters > 0)]
+    if not len(positive):
         return np.ones(row.shape)
-    return np.asarray(np.where(known, meters, np.median(meters[known])).reshape(row.shape))
+    usual = np.median(positive)
+    meters = np.maximum(np.where(known, meters, usual), _LEAST * usual)
+    return np.asarray(meters.reshape(row.shape))
 
 
 def _change(values: Floats) -> float:

@@ -38,3 +38,17 @@ def test_steps_are_geodesics(crs, transform):
 def test_without_a_place_a_pixel_is_one():
     spacing = Spacing(None, Affine.identity(), 10, 10)
     assert [part.tolist() for part in spacing.at(np.array([3]), np.array([4]))] == [[1.0], [1.0]]
+
+
+def test_toward_a_pole_steps_shrink_to_nothing():
+    """A row of a geographic grid may be a single point of the Earth."""
+    spacing = Spacing(CRS.from_epsg(4326), Affine(0.1, 0, -180, 0, -0.1, 90), 3600, 1800)
+    rows = np.array([0.0, 1, 10, 200, 900, 1790, 1799, 1800])
+    down, right = spacing.at(rows, np.full(len(rows), 1000.0))
+    latitude = 90 - rows / 10
+    geod = pyproj.Geod(ellps="WGS84")
+    start = np.full(len(rows), -80.0)
+    np.testing.assert_allclose(
+        right, geod.inv(start - 0.05, latitude, start + 0.05, latitude)[2], rtol=3e-3, atol=0.1
+    )
+    np.testing.assert_allclose(down, 11_132, rtol=0.01)
