@@ -102,7 +102,8 @@ def loaded(own):
 @pytest.mark.parametrize("said", [{"red": 1, "nir": 2}, {"red": 2, "nir": 1}])
 @pytest.mark.parametrize("named", [False, True])
 def test_bands_that_the_user_names_are_those_that_are_trained_on(folder, tmp_path, said, named):
-    pixels = np.random.default_rng(1).integers(1, 50, (2, SIDE, SIDE)) + [[[1000]], [[2000]]]
+    pixels = np.random.default_rng(1).integers(1, 50, (2, SIDE, SIDE))
+    pixels[1] += 1000
     common = {"crs": "EPSG:32633", "transform": from_origin(EAST, NORTH, 10, 10)}
     common |= {"width": SIDE, "height": SIDE, "dtype": "uint16"}
     scene = tmp_path / "two [10 m].tif"  # no pattern, though it looks like one

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -18,6 +20,9 @@ from shapely.geometry import box
 
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
+from geocamss.models.module import from_module
+from geocamss.request import Request
+from geocamss.training.batches import normalize, physical
 from geocamss.training.sources import (
     IGNORED,
     ArraySource,
@@ -74,6 +79,27 @@ def test_bands_come_in_the_cards_order_and_nodata_is_neither_seen_nor_labeled(sc
     np.testing.assert_array_equal(item.image.numpy()[:, valid], np.stack([blue, nir])[:, valid])
     expected = np.choose(values - 40, [IGNORED, 0, 1, 1])
     np.testing.assert_array_equal(item.labels.numpy(), np.where(valid, expected, IGNORED))
+
+
+@pytest.mark.parametrize("scales", [(1.0, 1.0), (1.0, 1e-4), (1e-4, 1e-4)])
+def test_a_network_sees_in_training_what_it_sees_in_prediction(scene, tmp_path, scales):
+    with rasterio.open(scene, "r+") as file:
+        nir = file.read(1)
+        nir[:, 64:] = 0  # nodata where the other band has some
+        file.write(nir, 1)
+        file.scales, file.offsets = scales, (0.0, 0.0)
+    write_labels(tmp_path / "labels.tif", np.zeros((96, 128), np.uint8))
+    card = ModelCard.model_validate(
+        {**CARD.model_dump(), "mean": [0.1, 0.2], "std": [0.05, 0.1], "chip": 64, "overlap": 32}
+    )
+    (item,) = load_source(source(), card, tmp_path)
+    trained = normalize(physical(item.image, card), item.valid, card)
+    run = Request(model=from_module(torch.nn.Conv2d(2, 3, 1), card)).run(scene)
+    with closing(run.reader()) as reader:
+        pixels, valid = (torch.from_numpy(part)[None] for part in reader.read(run.grid.window))
+    predicted = run.engine.normalizer(pixels.float(), valid)[0]
+    np.testing.assert_array_equal(item.valid.numpy(), valid[0].numpy())
+    torch.testing.assert_close(trained, predicted, rtol=1e-4, atol=1e-3)
 
 
 def test_labels_of_another_grid_are_the_nearest_ones(scene, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from geocamss.errors import InputError, RecipeError
 from geocamss.evaluation.labels import LabelFile
 from geocamss.modelcard import ModelCard
+from geocamss.models.normalize import Normalizer
 from geocamss.scene.band import SceneBand
 from geocamss.scene.bundle import Bundle, BundleBand
 from geocamss.scene.gdal import gdal_environment
@@ -62,7 +63,7 @@ def _load(
     bands = scene.select(card)
     grid = choose_grid(scene, card.gsd)
     with gdal_environment(scene.path):
-        pixels, valid = _pixels(scene, bands, grid)
+        pixels, valid = _pixels(scene, bands, grid, Normalizer.of(card, _declared(bands)).fill)
         known = _labels(labels, grid, card)
     known = known.masked_fill(~valid, IGNORED)
     if not bool((known != IGNORED).any()):
@@ -95,11 +96,13 @@ def _pairs(source: ScenesSource, data: Path) -> Iterator[tuple[str, str, str]]:
             yield str(path), str(path), str(labels)
 
 
-def _pixels(scene: Scene, bands: tuple[SceneBand, ...], grid: Grid) -> tuple[Tensor, Tensor]:
+def _pixels(
+    scene: Scene, bands: tuple[SceneBand, ...], grid: Grid, fill: Sequence[float]
+) -> tuple[Tensor, Tensor]:
     """All pixels of the grid as stored, (C, H, W), and their validity, (H, W)."""
     height, width = grid.shape
     values, valid = [], []
-    with SceneReader(scene, bands, grid, (0.0,) * len(bands)) as reader:
+    with SceneReader(scene, bands, grid, fill) as reader:
         for row in range(0, height, STRIP):
             window = Window(row, 0, min(STRIP, height - row), width)
             some, usable = reader.read(window)
@@ -125,11 +128,18 @@ def _labels(labels: LabelFile, grid: Grid, card: ModelCard) -> Tensor:
     return torch.from_numpy(np.concatenate(strips))
 
 
+def _declared(bands: tuple[SceneBand, ...]) -> list[tuple[float, float] | None]:
+    """Scale and offset by band; None where the file says nothing, so that the card's count."""
+    pairs = [(band.scale, band.offset) for band in bands]
+    return [None if pair == (1.0, 0.0) else pair for pair in pairs]
+
+
 def _stored(pixels: Tensor, bands: tuple[SceneBand, ...], card: ModelCard) -> Tensor:
     """Pixels as the card's scale and offset describe them, whatever the bands declare."""
-    declared = [(band.scale, band.offset) for band in bands]
-    if all(pair == (1.0, 0.0) for pair in declared):
+    declared = _declared(bands)
+    if not any(declared):
         return pixels
-    scale = torch.tensor([a for a, _ in declared])[:, None, None]
-    offset = torch.tensor([b for _, b in declared])[:, None, None]
+    own = zip(card.per_band("scale"), card.per_band("offset"), strict=True)
+    units = [theirs or mine for mine, theirs in zip(own, declared, strict=True)]
+    scale, offset = torch.tensor(units).T[:, :, None, None]
     return as_stored(pixels.float() * scale + offset, card)
