@@ -132,6 +132,9 @@ _FILLERS = frozenset(
 """Words of a description that say nothing against the name beside them."""
 
 _CODE = re.compile(r"(?:sr_|st_|toa_|boa_)?b(?:and)?[ _-]?(\d{1,2}a?)(?:[_ ]\d+m)?", re.IGNORECASE)
+_IN_WORDS = re.compile(r"\s*band", re.IGNORECASE)
+"""Starts what writers such as GDAL's for ENVI call bands that have no names: ``Band 1``."""
+
 _COUNTING = "(?:band|bnd|b|layer|lyr|channel|chan|ch|raster)?"
 _WAVELENGTH = re.compile(
     r"(\d+(?:\.\d+)?)\s*(nm|nanometers?|um|µm|μm|micrometers?)\b", re.IGNORECASE
@@ -151,6 +154,10 @@ class Sensor:
     bands: Mapping[str, tuple[str, float]]
     """Common name and center wavelength in micrometers, by code: ``4``, ``8A``."""
 
+
+_SCANNER = (("green", 0.55), ("red", 0.65), ("nir", 0.76), ("nir", 0.89))
+"""Bands of the Multispectral Scanner; where the last two, which are broad, have most of their
+light."""
 
 SENSORS: tuple[Sensor, ...] = (
     Sensor(
@@ -199,7 +206,7 @@ SENSORS: tuple[Sensor, ...] = (
     Sensor(
         "Landsat 4, 5 or 7",
         re.compile(
-            r"(?<![a-z0-9])(l[et]0[457]|landsat[-_ ]?0?[457]|etm\+?|tm)(?![a-z0-9])",
+            r"(?<![a-z0-9])(l[et]0[457]|landsat[-_ ]?0?[457](?!.*mss)|etm\+?|tm)(?![a-z0-9])",
             re.IGNORECASE,
         ),
         {
@@ -213,8 +220,22 @@ SENSORS: tuple[Sensor, ...] = (
             "8": ("pan", 0.710),
         },
     ),
+    Sensor(
+        "Landsat 4 or 5 MSS",
+        re.compile(
+            r"(?<![a-z0-9])(lm0[45]|landsat[-_ ]?0?[45](?=.*mss))(?![a-z0-9])", re.IGNORECASE
+        ),
+        dict(zip("1234", _SCANNER, strict=True)),
+    ),
+    Sensor(
+        "Landsat 1, 2 or 3 MSS",
+        re.compile(
+            r"(?<![a-z0-9])(lm0[123]|landsat[-_ ]?0?[123](?=.*mss))(?![a-z0-9])", re.IGNORECASE
+        ),
+        dict(zip("4567", _SCANNER, strict=True)),
+    ),
 )
-"""Sensors whose band codes are read. B4 is red on two of them and near infrared on the third."""
+"""Sensors whose band codes are read. B4 is red on two of them, near infrared on two, and green."""
 
 _COLORS: Mapping[str, str] = {
     "red": "red",
@@ -381,7 +402,7 @@ def _identify_codes(
 ) -> dict[int, tuple[str, float]]:
     """Name and wavelength of bands whose descriptions are codes, where all readings agree."""
     codes = {c.index: code for c in clues if (code := _code_of(c.description))}
-    if not codes:
+    if not codes or all(c.counts and _IN_WORDS.match(c.description) for c in clues):
         return {}
     if sensor is None and all(code == str(index) for index, code in codes.items()):
         return {}  # B1, B2, B3 in this order may be mere counting
@@ -397,7 +418,7 @@ def _identify_codes(
 
 def _possible_sensors(clues: Sequence[BandClues], codes: set[str]) -> list[Sensor]:
     """The sensors that may have given bands these codes, by how they are written and combined."""
-    sentinel2, landsat8, landsat7 = SENSORS
+    sentinel2, landsat8, landsat7, *_ = SENSORS  # older ones are rare, and their names tell
     labels = [clue.description.lower() for clue in clues]
     possible = [sentinel2, landsat8, landsat7]
     if any(label.startswith(("sr_", "st_")) for label in labels):

@@ -69,7 +69,7 @@ def find_landsat(package: Package) -> Bundle | None:
         bands=bands,
         quality=(layer,) if layer else (),
         datetime=_acquired(groups, images[codes[0]]["day"]),
-        platform=f"Landsat {int(product[2:4])}",
+        platform=f"Landsat {int(product[2:4])}{' MSS' if product[1] == 'M' else ''}",
         notes=(_scaling_note(product, bands, known=bool(groups)), said),
         files=tuple(package.gdal(name) for name in read),
     )

@@ -17,7 +17,7 @@ from geocamss.scene.bands import (
     name_of_wavelength,
 )
 
-SENTINEL2, LANDSAT8, LANDSAT7 = SENSORS
+SENTINEL2, LANDSAT8, LANDSAT7, SCANNER, OLD_SCANNER = SENSORS
 
 
 def named(*descriptions: str, sensor=None, colors=None, dtype="uint16"):
@@ -99,6 +99,10 @@ def test_a_wavelength_has_the_name_of_a_band_it_lies_in(wavelength):
         ("HLS.S30.T32TPS.2020001T101010.v2.0.B04.tif", SENTINEL2),
         ("LE07_L1TP_193026_20000101.tif", LANDSAT7),
         ("LT05_L1TP_193026_20000101.tif", LANDSAT7),
+        ("LM05_L1TP_193027_19840601_20200101_02_T1", SCANNER),
+        ("Landsat 5 MSS", SCANNER),
+        ("LANDSAT_5 | MSS", SCANNER),
+        ("LM03_L1TP_193027_19790601_20200101_02_T2", OLD_SCANNER),
         ("landsat_b4.tif", None),
         ("class2b_site8.tif", None),
         ("sentinel2_vs_landsat8.tif", None),
@@ -195,6 +199,8 @@ def test_meanings_say_what_a_code_is_by_sensor():
         "Sentinel-2": "red",
         "Landsat 8 or 9": "red",
         "Landsat 4, 5 or 7": "nir",
+        "Landsat 4 or 5 MSS": "nir",
+        "Landsat 1, 2 or 3 MSS": "green",
     }
     assert meanings_of("ndvi") == {}
 
@@ -208,3 +214,21 @@ def test_each_band_gets_one_identity(descriptions, sensor):
     found = identify_bands(clues, sensor)
     assert len(found) == len(clues)
     assert all(b.name is None or b.name in COMMON_BANDS for b in found)
+
+
+def test_the_multispectral_scanner_has_its_own_bands():
+    """Its first bands are green, red and two in the near infrared, and not blue, green, red."""
+    codes = ("B1", "B2", "B3", "B4")
+    assert named(*codes, sensor=SCANNER) == ["green", "red", None, "nir"]
+    codes = ("B4", "B5", "B6", "B7")
+    assert named(*codes, sensor=OLD_SCANNER) == ["green", "red", None, "nir"]
+
+
+@pytest.mark.parametrize("sensor", SENSORS[:3])
+def test_bands_counted_in_words_are_no_codes_even_if_the_sensor_is_known(sensor):
+    """So GDAL's ENVI driver describes bands without names."""
+    assert named("Band 1", "Band 2", "Band 3", "Band 4", sensor=sensor) == [None] * 4
+    counted = named("Band 1", "Band 2", "Band 3", dtype="uint8", sensor=sensor)
+    assert counted == ["red", "green", "blue"]
+    assert named("B1", "B2", "B3", sensor=sensor) != [None] * 3
+    assert named("Band 4", "Band 3", "Band 2", sensor=sensor) != [None] * 3

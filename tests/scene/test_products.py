@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 import shutil
 import warnings
@@ -210,6 +211,16 @@ def test_level_1_without_metadata_is_refused(tmp_path):
     root, _ = products.landsat(tmp_path, products.PRODUCT_L1, metadata="")
     with pytest.raises(SceneError, match=r"_MTL\.json .* is missing"):
         Scene.open(root)
+
+
+def test_the_bands_of_an_older_scanner_are_its_own(tmp_path):
+    product = "LM05_L1TP_193028_19840822_20200823_02_T1"
+    for number in range(1, 5):
+        values = products.numbers(number, 20)
+        products.write(tmp_path / f"{product}_B{number}.TIF", values, **products.place(60))
+    metadata = products.landsat_metadata(product)
+    (tmp_path / f"{product}_MTL.json").write_text(json.dumps(metadata))
+    assert [b.name for b in Scene.open(tmp_path).bands] == ["green", "red", None, "nir"]
 
 
 @pytest.mark.parametrize(
