@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import queue
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
 from distributed import Client, Future
 
+from geocamss.batch.watch import PATIENCE, Watch
 from geocamss.errors import RunError
 
 __all__ = ["each"]
@@ -21,6 +23,9 @@ TASKS_A_THREAD = 3
 
 TRIES = 3
 """A task that has failed so often has failed."""
+
+TICK = 2.0
+"""Seconds between looks at the cluster while nothing comes."""
 
 
 def each(
@@ -35,31 +40,42 @@ def each(
         name: what a task is called; no two alike.
 
     Raises:
-        RunError: a task has failed for good.
+        RunError: a task has failed for good, or the cluster has gone.
     """
     if not items:
         return
     waiting = iter(items)
-    window = TASKS_A_THREAD * int(client.scheduler_info(n_workers=1)["total_threads"])
+    watch = Watch(client)
+    window = TASKS_A_THREAD * watch.threads()
+    # Another call's result of that name, or its error, is not this one's.
+    own = uuid.uuid4().hex
     ended: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
     flying: set[Future[R]] = set()
 
     def submit(item: T) -> None:
-        # Another job's result of that name is not this one's.
-        key = f"{name(item)}-{client.id[-6:]}"
-        future = client.submit(call, item, key=key, retries=TRIES - 1)
+        key = f"{name(item)}-{own}"
+        future = client.submit(call, item, key=key, retries=TRIES - 1, pure=False)
         flying.add(future)
         future.add_done_callback(ended.put)
 
-    for item in islice(waiting, max(4, window)):
-        submit(item)
-    while flying:
-        future = ended.get()
-        flying.discard(future)
-        try:
-            result = future.result()
-        except Exception as error:
-            raise RunError(f"{future.key}: {error}") from error
-        for item in islice(waiting, 1):
+    try:
+        for item in islice(waiting, max(4, window)):
             submit(item)
-        yield result
+        while flying:
+            try:
+                future = ended.get(timeout=TICK)
+            except queue.Empty:
+                watch.threads()
+                continue
+            flying.discard(future)
+            try:
+                result = future.result(timeout=PATIENCE)
+            except Exception as error:
+                raise RunError(f"{future.key}: {error}") from error
+            for item in islice(waiting, 1):
+                submit(item)
+            yield result
+    finally:
+        if client.status == "running":
+            for future in flying:
+                future.cancel()

@@ -34,6 +34,7 @@ from distributed.scheduler import KilledWorker
 from geocamss.batch.ledger import Ledger, Record
 from geocamss.batch.orders import Failure, Finished, Opened, Order, Outcome
 from geocamss.batch.scenes import SceneResult, SceneState
+from geocamss.batch.watch import GONE, PATIENCE, Watch
 from geocamss.batch.worker import ModelPlugin, finish_scene, map_block, open_scene, sum_up
 from geocamss.errors import DiskFullError, GeocamssError, GeocamssWarning, ModelError, RunError
 from geocamss.output.blocks import BlockStore
@@ -58,9 +59,6 @@ FIRST_WAIT = 1.0
 
 TASKS_A_THREAD = 3
 """Tasks under way for each thread of the cluster."""
-
-PATIENCE = 300.0
-"""Seconds without any worker, or without the scheduler, until the job is given up."""
 
 TICK = 1.0
 """Seconds between looks at the cluster while nothing comes."""
@@ -149,7 +147,7 @@ class BatchRun:
         self._scenes_ended = self._scenes_failed = 0
         self._window = 0
         self._looked = 0.0
-        self._peopled = time.monotonic()
+        self._watch = Watch(client)
 
     def go(self) -> None:
         """Do what there is to do; ``scenes`` then have their results.
@@ -493,10 +491,7 @@ class BatchRun:
         while self.client.status == "connecting" and time.monotonic() < deadline:
             time.sleep(0.1)
         if self.client.status != "running":
-            raise RunError(
-                "the scheduler has gone away; what is finished is kept, and the same command goes "
-                "on from there when there is a scheduler again"
-            )
+            raise RunError(GONE)
         lost = [ticket, *(t for f, t in self._flying.items() if f.status in ("cancelled", "lost"))]
         for future in [f for f in self._flying if f.status in ("cancelled", "lost")]:
             self._flying.pop(future)
@@ -524,26 +519,8 @@ class BatchRun:
         if now - self._looked < 2 * TICK and self._window:
             return
         self._looked = now
-        if self.client.status not in ("running", "connecting"):
-            raise RunError(
-                "the scheduler has gone away; what is finished is kept, and the same command goes "
-                "on from there when there is a scheduler again"
-            )
-        threads = self._threads()
-        if threads:
-            self._peopled = now
+        if threads := self._watch.threads():
             self._window = max(4, TASKS_A_THREAD * threads)
-        elif now - self._peopled > PATIENCE:
-            raise RunError(
-                f"the cluster has had no worker for {PATIENCE:.0f} s; what is finished is kept, "
-                "and the same command goes on from there"
-            )
-
-    def _threads(self) -> int:
-        try:
-            return int(self.client.scheduler_info(n_workers=1)["total_threads"])
-        except (OSError, TimeoutError):
-            return 0
 
     def _workers(self) -> list[str]:
         try:
