@@ -26,7 +26,7 @@ from pystac import Catalog, Link, MediaType
 from geocamss.batch.mosaic_grid import NEEDS, Mosaic, Rule, TileLattice
 from geocamss.batch.mosaic_tile import Layer, TileOrder
 from geocamss.classes import NODATA, ClassScheme
-from geocamss.errors import InputError
+from geocamss.errors import InputError, RunError
 from geocamss.output.colors import color_table
 from geocamss.output.markup import add
 from geocamss.output.raster import quiet_gdal
@@ -165,11 +165,20 @@ def finish_mosaic(orders: Sequence[TileOrder], made: Iterable[str], folder: Path
         made: names of those that hold data.
         folder: of the job.
 
+    Raises:
+        RunError: a tile is not there that was made.
+
     Returns:
         The VRT of the class map; None where no tile holds data.
     """
     home = folder / FOLDER
     present = set(made)
+    lost = sorted(name for name in present if not (home / name / "item.json").exists())
+    if lost:
+        raise RunError(
+            f"{home}: {lost[0]} was made, and is not there ({len(lost)} of {len(present)} tiles); "
+            "the same command makes what is missing"
+        )
     tiles = {order.name: order for order in orders if order.name in present}
     for other in home.iterdir():
         is_tile = (other / "item.json").exists() or other.name.startswith(".tile-")

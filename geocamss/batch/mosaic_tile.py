@@ -102,9 +102,10 @@ def make_tile(order: TileOrder) -> str | None:
         with tempfile.TemporaryDirectory(prefix=".tile-", dir=order.folder) as private:
             files = _write(order, Path(private), classes, confidence)
             target.mkdir(exist_ok=True)
-            for stale in {"classes.tif", "confidence.tif", "item.json"} - set(files):
+            # The item goes first and comes last: it says that all is there.
+            for stale in ("item.json", *sorted({"classes.tif", "confidence.tif"} - set(files))):
                 (target / stale).unlink(missing_ok=True)
-            for file in files:  # the item comes last: it says that all is there
+            for file in files:
                 (Path(private) / file).replace(target / file)
     return order.name
 

@@ -19,7 +19,7 @@ from geocamss.batch.mosaic_grid import Mosaic, TileLattice
 from geocamss.batch.mosaic_pixels import nearest
 from geocamss.batch.mosaic_tile import Layer, TileOrder, combine, make_tile
 from geocamss.classes import ClassScheme
-from geocamss.errors import GridError, InputError
+from geocamss.errors import GridError, InputError, RunError
 from geocamss.output.colors import color_table
 from geocamss.output.raster import RasterSpec, RasterWriter
 from geocamss.scene.window import Window
@@ -374,6 +374,38 @@ def test_another_mosaic_leaves_no_tile_of_the_first(tmp_path):
     for tile in vrt.parent.iterdir():
         if tile.is_dir():
             assert f"{tile.name}/classes.tif" in listed
+
+
+def test_a_tile_that_has_gone_is_missed(tmp_path):
+    maps = three(tmp_path)
+    mosaic = Mosaic("EPSG:32632", gsd=10, tile=64)
+    layers = [Layer(path, path.name, None) for path in maps]
+    build(tmp_path, maps, mosaic)
+    orders = plan_mosaic(layers, mosaic, SCHEME, tmp_path)
+    made = [name for order in orders if (name := make_tile(order))]
+    (tmp_path / "mosaic" / made[0] / "item.json").unlink()
+    with pytest.raises(RunError, match=rf"{made[0]} was made, and is not there \(1 of"):
+        finish_mosaic(orders, made, tmp_path)
+
+
+def test_a_tile_killed_half_way_is_made_anew(tmp_path, monkeypatch):
+    """What has been moved of it is another mosaic's than the item that was there before."""
+    maps = three(tmp_path)
+    by_confidence = Mosaic("EPSG:32632", gsd=10, tile=64)
+    vrt = build(tmp_path, maps, by_confidence)
+    wanted = {path: path.read_bytes() for path in vrt.parent.rglob("*.tif")}
+    replace = Path.replace
+
+    def dies(self, target):
+        if target.name == "confidence.tif":
+            raise SystemExit
+        return replace(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):  # noqa: PT012  (dies within)
+        patch.setattr(Path, "replace", dies)
+        build(tmp_path, maps, Mosaic("EPSG:32632", gsd=10, tile=64, rule="first"))
+    build(tmp_path, maps, by_confidence)
+    assert wanted == {path: path.read_bytes() for path in vrt.parent.rglob("*.tif")}
 
 
 def test_the_catalog_leads_to_the_tiles(tmp_path):
