@@ -169,13 +169,15 @@ def test_workers_that_die_of_large_blocks_are_given_small_ones(tmp_path, scenes,
 LITTLE_MEMORY = f"""
 {PRELOAD}
 from geocamss.engine import Engine
+from geocamss.probe import Probe
+Probe.of = classmethod(lambda cls, run: cls(10**8, 10**7, 0.1))
 def map_block(self, block, *rest, as_before=Engine.map_block):
     if self.layout.block_tiles != (1, 1) or self.batch > 1:
         raise MemoryError
     return as_before(self, block, *rest)
 Engine.map_block = map_block
 """
-"""A machine whose memory suffices for one chip at a time."""
+"""A machine whose memory suffices for one chip at a time, though a probe finds it ample."""
 
 
 @pytest.mark.parametrize("memory", [None, "3GB"])
