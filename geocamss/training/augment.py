@@ -115,7 +115,7 @@ def _sample(
     cols = (right * cosine - down * sine) * (2 / width)
     grid = torch.stack([cols.expand(size, size), rows.expand(size, size)], dim=-1)[None]
     factor = min(factor, height, width)  # an image of few pixels may be smaller than that
-    image = functional.avg_pool2d(window.image[None].float(), factor)
+    image = functional.avg_pool2d(_filled(window)[None], factor)
     pixels = functional.grid_sample(image, grid, padding_mode="border", align_corners=False)[0]
     # Nearest neighbor by index: no class number is ever interpolated.
     row = ((rows + 1) * (height / 2)).floor().long()
@@ -125,6 +125,17 @@ def _sample(
     labels = window.labels.reshape(-1)[flat].long().masked_fill(~inside, IGNORED)
     valid = window.valid.reshape(-1)[flat] & inside
     return pixels, labels.masked_fill(~valid, IGNORED), valid
+
+
+def _filled(window: LabeledImage) -> Tensor:
+    """The image, (C, H, W) float32, with the mean of its valid pixels where it is not valid.
+
+    Zooming and blurring would else mix nodata into the pixels beside it.
+    """
+    image, valid = window.image.float(), window.valid
+    if bool(valid.all()) or not bool(valid.any()):
+        return image
+    return torch.where(valid, image, image[:, valid].mean(1)[:, None, None])
 
 
 def hide_corner(chip: Chip, how: Augmentation, generator: Generator) -> Chip:

@@ -55,6 +55,21 @@ def test_labels_stay_with_their_pixels(seed, zoom, rotation):
         assert (off < 50).float().mean() > 0.85
 
 
+@given(st.integers(0, 2**32), st.floats(0.3, 3.0))
+def test_nodata_reaches_no_valid_pixel(seed, zoom):
+    whole = torch.full((2, 96, 96), 1000.0)
+    valid = torch.rand(12, 12, generator=Generator().manual_seed(seed)) < 0.5
+    valid = valid.repeat_interleave(8, 0).repeat_interleave(8, 1)
+    source = LabeledImage(
+        "holes", whole * valid, torch.zeros(96, 96, dtype=torch.uint8), valid.contiguous()
+    )
+    how = PLAIN.model_copy(update={"scale": (zoom, zoom), "rotation": 1.0, "blur": 1.0})
+    generator = Generator().manual_seed(seed)
+    chip = cut(source, 48, how, generator)
+    seen = colorize(chip.image / 1000, how, generator)[:, chip.valid]
+    torch.testing.assert_close(seen, torch.ones_like(seen))
+
+
 @given(st.integers(0, 2**32))
 def test_without_zoom_and_turning_chips_are_exact_parts(seed):
     source = picture()
