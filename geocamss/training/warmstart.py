@@ -71,8 +71,8 @@ def warm_start(
     for name, tensor in state.items():
         if name not in ours:
             continue
-        same = name.endswith(STEM) and tensor.shape != ours[name].shape
-        taken[name] = adapt_stem(tensor.float(), *bands) if same else tensor.float()
+        other = name.endswith(STEM) and _differ(*bands)
+        taken[name] = adapt_stem(tensor.float(), *bands) if other else tensor.float()
     fitting = {name: value for name, value in taken.items() if value.shape == ours[name].shape}
     encoder = [name for name in ours if name.startswith("encoder.") and not _is_counter(name)]
     wrong = [name for name in encoder if name not in fitting]
@@ -83,6 +83,14 @@ def warm_start(
         )
     network.load_state_dict(fitting, strict=False)
     return tuple(name for name in ours if name not in fitting and not _is_counter(name))
+
+
+def _differ(theirs: Sequence[str], ours: Sequence[str]) -> bool:
+    """Whether the first layer cannot be taken as it is.
+
+    Of as many bands of which none is the same, each channel may as well keep its own weights.
+    """
+    return len(theirs) != len(ours) or (tuple(theirs) != tuple(ours) and bool({*theirs} & {*ours}))
 
 
 def _is_counter(name: str) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from geocamss.models.camss.encoder import ImageEncoder
-from geocamss.training.warmstart import adapt_stem
+from geocamss.training.warmstart import adapt_stem, warm_start
 
 NAMES = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6, unique=True)
 
@@ -47,6 +50,21 @@ def test_bands_that_all_show_the_same_give_the_same_features(theirs, ours):
     other = fold(torch.cat([pixels.expand(1, ours, 6, 6), valid], 1), 2)
     conv = torch.nn.functional.conv2d
     torch.testing.assert_close(conv(one, weight), conv(other, adapted), rtol=1e-4, atol=1e-4)
+
+
+@given(theirs=NAMES, data=st.data())
+def test_bands_in_another_order_find_their_weights(theirs, data):
+    ours = data.draw(st.permutations(theirs))
+    sizes = (8, 8, 8), (0, 0, 0)
+    network, other = (
+        nn.ModuleDict({"encoder": ImageEncoder(len(theirs), *sizes)}) for _ in range(2)
+    )
+    warm_start(network, other.state_dict(), (theirs, ours), Path("other"))
+    key = "encoder.stem.1.conv.weight"
+    mine, whole = (net.state_dict()[key].unflatten(1, (-1, 4)) for net in (network, other))
+    for index, name in enumerate(ours):
+        torch.testing.assert_close(mine[:, index], whole[:, theirs.index(name)])
+    torch.testing.assert_close(mine[:, -1], whole[:, -1])  # validity
 
 
 def test_weights_of_another_number_of_bands_are_refused():
