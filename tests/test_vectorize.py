@@ -28,6 +28,8 @@ import geocamss
 from geocamss.cli.main import main
 from geocamss.errors import InputError, OutputError, ReadError, SceneError
 from geocamss.output import polygons
+from geocamss.output.legend import read_legend
+from geocamss.output.scheme import read_scheme
 from geocamss.vectorize import vectorize
 
 from .output.maps import NORTH_UP, UTM, landscape, write_map
@@ -226,6 +228,84 @@ def test_names_that_repeat_are_told_apart(tmp_path):
     raster = write_map(tmp_path / "c.tif", np.array([[0, 1]], np.uint8))
     named(raster, ["other", "other"])
     assert vectorize(raster, tmp_path / "o.fgb").classes == ("other (0)", "other (1)")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a", "a", "", "a (1)"),
+        ("x", "x", "x (0)"),
+        ("x", "x", "x (0)", "x (0)"),
+        ("class 1", ""),
+        ("3", "2", "1", "0"),
+    ],
+)
+def test_whatever_classes_are_called_their_names_differ(tmp_path, names):
+    raster = write_map(tmp_path / "c.tif", np.arange(len(names), dtype=np.uint8)[None])
+    named(raster, names)
+    found = vectorize(raster, tmp_path / "o.gpkg").classes
+    with rasterio.open(raster, "r+") as target:
+        target.update_tags(**{f"CLASS_{k}": name for k, name in enumerate(names) if name})
+    for classes in (found, read_scheme(raster).names):
+        assert len(set(classes)) == len(classes)
+        assert all(a.startswith(b) for a, b in zip(classes, names[: len(classes)], strict=True))
+
+
+def table(path: Path, columns, rows) -> None:
+    """Put an attribute table beside a raster: columns of title, type and usage."""
+    fields = "".join(
+        f"<FieldDefn><Name>{name}</Name><Type>{kind}</Type><Usage>{usage}</Usage></FieldDefn>"
+        for name, kind, usage in columns
+    )
+    cells = "".join(
+        f'<Row index="{k}">' + "".join(f"<F>{cell}</F>" for cell in row) + "</Row>"
+        for k, row in enumerate(rows)
+    )
+    Path(f"{path}.aux.xml").write_text(
+        '<PAMDataset><PAMRasterBand band="1"><GDALRasterAttributeTable>'
+        f"{fields}{cells}</GDALRasterAttributeTable></PAMRasterBand></PAMDataset>"
+    )
+
+
+PAINT = [("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "cells"),
+    [
+        (["NLCD Land Cover Class"], ["{}"]),
+        (["Remarks", "Land Cover Class"], ["as of 2021", "{}"]),
+        (["Region", "Long_Name", "Source"], ["west", "{}", "survey"]),
+    ],
+)
+def test_names_come_from_the_column_of_text_whatever_its_title(tmp_path, texts, cells):
+    """As national land cover maps have it: no column is marked as that of the names."""
+    raster = write_map(tmp_path / "c.tif", np.array([[0, 1, 2]], np.uint8))
+    columns = [("Histogram", 1, 1), *PAINT, *[(text, 2, 0) for text in texts], ("Opacity", 0, 9)]
+    rows = [
+        (7, 10 * k, 20, 30, *[cell.format(name) for cell in cells], 255)
+        for k, name in enumerate(["Unclassified", "Open Water", "Perennial Ice/Snow"])
+    ]
+    table(raster, columns, rows)
+    legend = read_legend(raster)
+    assert list(legend.names.values()) == ["Unclassified", "Open Water", "Perennial Ice/Snow"]
+    assert legend.colors == {k: (10 * k, 20, 30) for k in range(3)}
+    assert vectorize(raster, tmp_path / "o.gpkg").classes == tuple(legend.names.values())
+
+
+def test_a_row_for_no_finite_value_names_no_class(tmp_path):
+    raster = write_map(tmp_path / "c.tif", np.array([[1]], np.uint8))
+    table(raster, [("Value", 1, 5), ("Class", 2, 2)], [("inf", "all"), ("nan", "none"), (1, "one")])
+    assert read_legend(raster).names == {1: "one"}
+
+
+def test_what_a_palette_paints_black_is_black(tmp_path):
+    raster = write_map(tmp_path / "c.tif", np.array([[0, 1, 3, 7]], np.uint8))
+    with rasterio.open(raster, "r+") as target:
+        target.write_colormap(1, {0: (0, 0, 0), 1: (255, 255, 255), 2: (9, 8, 7), 4: (1, 2, 3)})
+    colors = read_legend(raster).colors
+    assert colors[0] == colors[3] == (0, 0, 0)
+    assert set(colors) == set(range(5))  # no one has painted the others
 
 
 def test_right_angles_where_they_fit(tmp_path):

@@ -8,6 +8,7 @@ color table. Where nothing is said, a class is called by its number and gets a c
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from uuid import uuid4
@@ -20,12 +21,13 @@ from rasterio.errors import RasterioError
 from geocamss.classes import Class, ClassScheme
 from geocamss.output.raster import quiet_gdal
 
-__all__ = ["Legend", "read_legend"]
+__all__ = ["Legend", "read_legend", "told_apart"]
 
 RGB = tuple[int, int, int]
 
 _NAME_USAGES, _VALUE_USAGES = ("2",), ("5", "3")
 _COLOR_USAGES = ("6", "7", "8")
+_REAL, _TEXT = "1", "2"
 
 
 class Legend:
@@ -45,15 +47,27 @@ class Legend:
         Returns:
             A class for each of the values; None if there is none.
         """
-        names = {value: self.names.get(n) or f"class {n}" for value, n in numbers.items()}
-        twice = [name for name in names.values() if list(names.values()).count(name) > 1]
+        names = told_apart({n: self.names.get(n) or f"class {n}" for n in numbers.values()})
         classes = []
         for value, number in numbers.items():
-            name = f"{names[value]} ({number})" if names[value] in twice else names[value]
-            entry = {"value": value, "name": name}
-            default = ClassScheme.of([*map(str, range(value)), entry]).classes[-1]
+            name = names[number]
+            default = ClassScheme.of(map(str, range(value + 1))).classes[-1]
             classes.append(Class(value, name, self.colors.get(number, default.color)))
         return ClassScheme(tuple(classes)) if classes else None
+
+
+def told_apart(names: Mapping[int, str]) -> dict[int, str]:
+    """Names by number, all different: those that repeat get their numbers behind them."""
+    given = Counter(names.values())
+    taken = {name for name, count in given.items() if count == 1}
+    found = {}
+    for number, name in names.items():
+        unlike = name
+        while given[name] > 1 and (unlike == name or unlike in taken):
+            unlike += f" ({number})"
+        taken.add(unlike)
+        found[number] = unlike
+    return found
 
 
 def read_legend(path: Path) -> Legend:
@@ -67,10 +81,9 @@ def read_legend(path: Path) -> Legend:
         entries = band.findall("CategoryNames/Category")
         names |= {k: entry.text for k, entry in enumerate(entries) if entry.text}
         table = [_color(entry.attrib) for entry in band.findall("ColorTable/Entry")]
-        # Entries that nobody set are black, like those that are meant to be.
-        if any(color != (0, 0, 0) for color in table):
-            last = max(k for k, color in enumerate(table) if color != (0, 0, 0))
-            colors |= {k: color for k, color in enumerate(table[: last + 1]) if color != (0, 0, 0)}
+        # Entries that nobody set are black, and fill the table up to its end.
+        last = max((k for k, color in enumerate(table) if color != (0, 0, 0)), default=-1)
+        colors |= dict(enumerate(table[: last + 1]))
         attributes = band.find("GDALRasterAttributeTable")
         if attributes is not None:
             more_names, more_colors = _attributes(attributes)
@@ -130,6 +143,8 @@ def _attributes(table: ET.Element) -> tuple[dict[int, str], dict[int, RGB]]:
     name = _column(usages, _NAME_USAGES)
     if name is None:
         name = _titled(titles, ("class", "class_name", "classname", "name", "label"))
+    if name is None:
+        name = _worded(titles, kinds)
     paint = [_column(usages, (usage,)) for usage in _COLOR_USAGES]
     names: dict[int, str] = {}
     colors: dict[int, RGB] = {}
@@ -141,7 +156,9 @@ def _attributes(table: ET.Element) -> tuple[dict[int, str], dict[int, RGB]]:
         if name is not None and cells[name].strip():
             names[number] = cells[name].strip()
         if all(column is not None for column in paint):
-            parts = [(cells[c], 255.0 if kinds[c] == "1" else 1.0) for c in paint if c is not None]
+            parts = [
+                (cells[c], 255.0 if kinds[c] == _REAL else 1.0) for c in paint if c is not None
+            ]
             red, green, blue = (_byte(text, scale) for text, scale in parts)
             colors[number] = (red, green, blue)
     return names, colors
@@ -156,8 +173,16 @@ def _titled(titles: list[str], wanted: Iterable[str]) -> int | None:
     return next((lower.index(title) for title in wanted if title in lower), None)
 
 
+def _worded(titles: list[str], kinds: list[str]) -> int | None:
+    """The only column of text, or of several the first that speaks of classes or names."""
+    texts = [index for index, kind in enumerate(kinds) if kind == _TEXT]
+    if len(texts) > 1:
+        texts = [index for index in texts if re.search("class|name", titles[index], re.IGNORECASE)]
+    return texts[0] if texts else None
+
+
 def _number(text: str) -> int | None:
     try:
         return int(float(text))
-    except ValueError:
+    except (ValueError, OverflowError):  # no number, or none that is finite
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import rasterio
 from geocamss.classes import NODATA, ClassScheme
 from geocamss.errors import SceneError
 from geocamss.output.classmap import ClassMap
+from geocamss.output.legend import told_apart
 from geocamss.output.raster import quiet_gdal
 
 __all__ = ["read_scheme"]
@@ -43,10 +43,12 @@ def read_scheme(path: Path) -> ClassScheme:
     return ClassScheme.of(
         {
             "value": value,
-            "name": _unlike(names.get(value, f"class {value}"), value, names.values()),
+            "name": name,
             "color": tuple(colors[value][:3]) if value in colors else spare.classes[value].color,
         }
-        for value in values
+        for value, name in told_apart(
+            {value: names.get(value, f"class {value}") for value in values}
+        ).items()
     )
 
 
@@ -59,8 +61,3 @@ def _seen(source: ClassMap) -> list[int]:
     for band in source.bands():
         found[band.classes] = True
     return [int(value) for value in np.flatnonzero(found[:NODATA])]
-
-
-def _unlike(name: str, value: int, names: Iterable[str]) -> str:
-    """A name that no other class has: two classes of one name get their values behind it."""
-    return f"{name} ({value})" if list(names).count(name) > 1 else name
