@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from pyproj.exceptions import CRSError, ProjError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError as RasterCRSError
+from shapely.affinity import translate
+from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
 from geocamss.errors import GeocamssWarning, GridError
@@ -45,6 +47,8 @@ def read_aoi(path: str | os.PathLike[str], crs: CRS, bounds: Bounds) -> BaseGeom
     try:
         if own != crs:
             area = _reproject(area, own, crs, bounds)
+        if crs.is_geographic:
+            area = _turned(area, bounds)
     except (CRSError, ProjError) as error:
         raise GridError(f"{where}: cannot be brought into the map's CRS: {error}") from error
     area = polygons(area)
@@ -64,8 +68,9 @@ def _read(path: str) -> tuple[BaseGeometry, CRS]:
         layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
         if not layers:
             raise GridError(f"{path}: has no layer with geometries")
-        frame = pyogrio.read_dataframe(path, layer=layers[0], columns=[], force_2d=True)
-    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
+        with np.errstate(invalid="ignore"):  # see below
+            frame = pyogrio.read_dataframe(path, layer=layers[0], columns=[], force_2d=True)
+    except (DataSourceError, DataLayerError, OSError, ValueError, ShapelyError) as error:
         raise GridError(f"{path}: cannot be read as an area of interest: {error}") from error
     if len(layers) > 1:
         warnings.warn(
@@ -76,6 +81,8 @@ def _read(path: str) -> tuple[BaseGeometry, CRS]:
     if frame.crs is None:
         raise GridError(f"{path}: does not say its coordinate system, so where it lies is unknown")
     shapes = frame.geometry.dropna().to_numpy()
+    if not np.isfinite(shapely.get_coordinates(shapes)).all():
+        raise GridError(f"{path}: has corners whose coordinates are no numbers")
     area = polygons(shapely.union_all(shapely.make_valid(shapes)))
     if area.is_empty:
         raise GridError(f"{path}: holds no polygons ({len(frame)} features); draw the area as one")
@@ -93,9 +100,21 @@ def polygons(area: BaseGeometry) -> BaseGeometry:
     return shapely.union_all(parts) if len(parts) != 1 else parts[0]
 
 
+def _turned(area: BaseGeometry, bounds: Bounds) -> BaseGeometry:
+    """An area in degrees, where it overlaps bounds: a whole turn of the earth changes no place."""
+    there = shapely.box(*bounds)
+    turned = [translate(area, turn) for turn in (0.0, -360.0, 360.0)]
+    near = [copy for copy in turned if copy.intersects(there)]
+    return shapely.union_all(near) if near else area
+
+
 def _reproject(area: BaseGeometry, own: CRS, crs: CRS, bounds: Bounds) -> BaseGeometry:
     left, bottom, right, top = transformer(crs, own).transform_bounds(*bounds)
-    if np.isfinite([left, bottom, right, top]).all() and left < right:
+    known = np.isfinite([left, bottom, right, top]).all()
+    if own.is_geographic and known:
+        right += 360.0 if left > right else 0.0  # across the antimeridian
+        area = _turned(area, (left, bottom, right, top))
+    if known and left < right:
         margin = 0.1 * max(right - left, top - bottom)
         near = shapely.box(left - margin, bottom - margin, right + margin, top + margin)
         area = area & near

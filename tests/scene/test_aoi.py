@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import math
 import warnings
 
 import geopandas
@@ -87,6 +89,47 @@ def test_straight_lines_of_another_crs_are_bent(area):
     dense = shapely.segmentize(box(10.8, 46, 19.2, 46.5), 0.01)
     bent = shapely.transform(dense, lambda points: np.column_stack(turn(*points.T)))
     assert found.symmetric_difference(bent).area < 1e-3 * bent.area
+
+
+def test_straight_lines_are_bent_across_the_antimeridian(area):
+    crs = CRS.from_epsg(32701)
+    turn = pyproj.Transformer.from_crs(4326, 32701, always_xy=True).transform
+    x, y = turn(-180, -65)
+    strip = box(-180.9, -65.05, -179.05, -64.95)
+    dense = shapely.segmentize(strip, 0.005)
+    bent = shapely.transform(dense, lambda points: np.column_stack(turn(*points.T)))
+    path = area(strip, crs="EPSG:4326")
+    found = read_aoi(path, crs, (x - 60_000, y - 15_000, x + 60_000, y + 15_000))
+    assert found.symmetric_difference(bent).area < 1e-3 * bent.area
+
+
+@pytest.mark.parametrize(
+    ("bounds", "lons"),
+    [
+        ((179.95, -17.1, 180.05, -16.9), (-179.998, -179.96)),
+        ((-180.05, -17.1, -179.95, -16.9), (179.96, 179.998)),
+        ((179.95, -17.1, 180.05, -16.9), (179.96, 179.998)),
+    ],
+)
+def test_an_area_in_degrees_is_found_beyond_the_antimeridian(area, bounds, lons):
+    path = area(box(lons[0], -17.05, lons[1], -16.95), crs="EPSG:4326")
+    found = read_aoi(path, CRS.from_epsg(4326), bounds)
+    there = found & box(*bounds)
+    assert there.area == pytest.approx((lons[1] - lons[0]) * 0.1)
+
+
+@pytest.mark.filterwarnings("ignore:Non closed ring:RuntimeWarning")
+@pytest.mark.parametrize("ring", [4, 3, "nan"])
+def test_rings_that_are_none_are_refused(tmp_path, ring):
+    points = [[15.0, 45.14], [15.005, 45.14], [15.005, 45.15], [15.0, 45.15], [15.0, 45.14]]
+    points = [[15.0, 45.14], [math.nan, 45.14], points[2], points[0]] if ring == "nan" else points
+    ring = len(points) if ring == "nan" else ring
+    shape = {"type": "Polygon", "coordinates": [points[:ring]]}
+    feature = {"type": "Feature", "properties": {}, "geometry": shape}
+    path = tmp_path / "area.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    with pytest.raises(GridError, match=r"area\.geojson"):
+        read_aoi(path, GRID_CRS, SCENE)
 
 
 @pytest.mark.parametrize(
