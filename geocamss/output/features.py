@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterio.transform import Affine
 
 from geocamss.classes import ClassScheme
-from geocamss.output.borders import split_rings
+from geocamss.output.borders import Borders, split_rings
 from geocamss.output.chains import ragged
 from geocamss.output.classmap import ClassMap
 from geocamss.output.corners import Corners
@@ -157,9 +157,9 @@ class Shaper:
             part = slice(rings[first], rings[last])
             offsets = rings[first : last + 1] - rings[first]
             borders = split_rings(rows[part], columns[part], offsets, corners)
-            begin = borders.offsets[:-1]
-            scales = self._spacing.at(borders.rows[begin], borders.columns[begin])
-            stays = simplify_borders(borders, self._shaping.simplify, scales, corners)
+            stays = simplify_borders(
+                borders, self._shaping.simplify, self._scales(borders), corners
+            )
             kept.append(stays[borders.places])
             first = last
         lengths = np.diff(rings) - 1
@@ -172,6 +172,13 @@ class Shaper:
         around = np.where(step == np.repeat(counts, counts + 1), 0, step)
         index = vertices[np.repeat(ends[:-1], counts + 1) + around]
         return rows[index], columns[index], offsets
+
+    def _scales(self, borders: Borders) -> tuple[Floats, Floats]:
+        """Meters for a pixel downward and rightward, (m,), where each border has most of them."""
+        down, right = self._spacing.at(borders.rows, borders.columns)
+        if len(borders):
+            down, right = (np.maximum.reduceat(s, borders.offsets[:-1]) for s in (down, right))
+        return down, right
 
     def _perimeters(
         self, rows: Ints | Floats, columns: Ints | Floats, rings: Ints, polygons: Ints

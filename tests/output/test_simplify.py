@@ -253,6 +253,25 @@ def test_the_tolerance_is_in_meters_on_the_ground(crs, transform, pixel):
     assert ground.unit > 0
 
 
+def test_the_tolerance_is_in_meters_all_along_a_border():
+    """From near a pole, where a step of longitude is short, to the equator, where it is long."""
+    from affine import Affine
+
+    row, column = np.mgrid[:170, :120]
+    pixels = (column > 60 + 25 * np.sin(row / 9)).astype(np.uint8)
+    transform, tolerance = Affine(0.5, 0, 0, 0, -0.5, 85), 40e3
+    exact, _ = shaped(pixels, Shaping(), CRS.from_epsg(4326), transform)
+    shapes, _ = shaped(pixels, Shaping(simplify=tolerance), CRS.from_epsg(4326), transform)
+    left = shapely.get_coordinates(shapes)
+    assert len(left) < len(shapely.get_coordinates(exact))
+    after = outlines(shapes)
+    for x, y in shapely.get_coordinates(exact):
+        shrink = np.array([np.cos(np.radians(y)), 1.0])
+        near = shapely.transform(after, lambda at, shrink=shrink: at * shrink)
+        meters = shapely.distance(near, shapely.Point((x, y) * shrink)) * 111_195
+        assert meters <= 1.01 * tolerance
+
+
 @pytest.mark.parametrize("name", ["zion/nlcd.tif", "fair/kampala_aoi0_z20_label.tif"])
 def test_real_maps_stay_a_coverage(shared_data, name):
     import rasterio
