@@ -20,7 +20,14 @@ from shapely.geometry.base import BaseGeometry
 from geocamss.errors import GeocamssWarning, GridError
 from geocamss.scene.aoi import PolygonMask, read_aoi
 from geocamss.scene.gdal import gdal_environment
-from geocamss.scene.ground import Points, best_utm, ground_scale, transformer, unit_length
+from geocamss.scene.ground import (
+    Points,
+    best_utm,
+    ground_scale,
+    horizontal,
+    transformer,
+    unit_length,
+)
 from geocamss.scene.scene import Scene
 from geocamss.scene.window import Window
 
@@ -41,6 +48,9 @@ grids lie, so that no noise in a transform's last digits moves a pixel."""
 
 MAX_PIXELS = 2**40
 """More output pixels than any run could write."""
+
+TORN = 20.0
+"""A map that is so many times as wide as its scene spans a seam of its coordinate system."""
 
 COARSE = 4.0
 """How much coarser than the grid a scene may be before the user is told."""
@@ -232,11 +242,13 @@ def _check_gsd(gsd: object) -> None:
 def _parse_crs(text: str) -> CRS:
     try:
         crs = CRS.from_user_input(text)
-        crs.to_wkt()
-    except (RasterCRSError, ValueError, TypeError) as error:
+        vertical = horizontal(crs.to_wkt()).is_vertical
+    except (RasterCRSError, CRSError, ValueError, TypeError) as error:
         raise GridError(f"crs {text!r} is not known: {error}; give it as in EPSG:32633") from error
     if not crs:
         raise GridError(f"crs {text!r} is not known; give it as in EPSG:32633")
+    if vertical:
+        raise GridError(f"crs {text!r} has heights only and no places; give one as EPSG:32633")
     return crs
 
 
@@ -297,7 +309,19 @@ def _wanted_size(scene: Scene, model_gsd: float, gsd: Literal["auto", "native"] 
             GeocamssWarning,
             stacklevel=3,
         )
+    sides = _ground_size(scene)
+    if gsd not in ("auto", "native") and sides is not None and meters > max(sides):
+        raise GridError(
+            f"{scene.path}: pixels of {meters:g} m are larger than the scene, of "
+            f"{sides[0]:.3g} by {sides[1]:.3g} m; choose smaller ones with gsd"
+        )
     return meters
+
+
+def _ground_size(scene: Scene) -> tuple[float, float] | None:
+    """Width and height of a scene in meters, as its pixel at the center tells."""
+    size = scene.pixel_size
+    return (scene.width * size[0], scene.height * size[1]) if size is not None else None
 
 
 def _new_pixels(scene: Scene, own: CRS, crs: CRS | None, meters: float) -> Grid:
@@ -313,6 +337,12 @@ def _new_pixels(scene: Scene, own: CRS, crs: CRS | None, meters: float) -> Grid:
         raise GridError(f"{scene.path}: cannot be brought into {_short(crs)}: {error}") from error
     if not (math.isfinite(across) and math.isfinite(along)):
         raise GridError(f"{scene.path}: {_short(crs)} has no scale at {middle}; choose another crs")
+    sides = _ground_size(scene)
+    if sides is not None and np.ptp(xs) * across > TORN * math.hypot(*sides):
+        raise GridError(
+            f"{scene.path}: lies at both ends of {_short(crs)}, and a map of it would be empty in "
+            "between; choose another crs, such as the UTM zone of the scene"
+        )
     grid = _cover(crs, meters / across, meters / along, xs, ys)
     if grid.width * grid.height > MAX_PIXELS or max(grid.shape) >= 2**31:
         raise GridError(

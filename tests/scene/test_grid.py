@@ -265,6 +265,29 @@ def test_a_scene_outside_of_the_crs_is_refused(make):
         choose_grid(Scene.open(path), 100, crs="EPSG:3857")
 
 
+@pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:32660", "ESRI:54030"])
+def test_a_crs_that_tears_a_scene_apart_is_refused(make, crs):
+    """Most of a map of both ends of web Mercator would be empty, and it would span the world."""
+    place = Affine(10, 0, 816_500, 0, -10, 8_000_000)
+    scene = Scene.open(make(np.zeros((3, 200, 200), np.uint8), crs="EPSG:32760", transform=place))
+    if crs == "EPSG:32660":
+        assert choose_grid(scene, 10, crs=crs).width < 300
+        return
+    with pytest.raises(GridError, match=r"ends of .*; choose another crs"):
+        choose_grid(scene, 10, crs=crs)
+
+
+def test_a_crs_without_places_is_refused(make):
+    with pytest.raises(GridError, match=r"EPSG:5773.* has heights only|no places"):
+        choose_grid(Scene.open(make(RGB)), 10, crs="EPSG:5773")
+
+
+@pytest.mark.parametrize("gsd", [600.0, 3e5, 1e6])
+def test_pixels_larger_than_the_scene_are_refused(make, gsd):
+    with pytest.raises(GridError, match=r"larger than the scene, of 5\d\d by 4\d\d m"):
+        choose_grid(Scene.open(make(RGB)), 10, gsd=gsd)
+
+
 def test_a_map_that_nobody_could_write_is_refused(make):
     path = make(RGB, crs="EPSG:4326", transform=Affine(3, 0, -75, 0, -3, 60))
     with (
