@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ WORK = ".geocamss"
 JOURNAL = "journal.json"
 LOCK = "lock"
 READY = "ready.json"
+
+OLD = f"{WORK}-old-"
+"""How names begin of what nobody wants any more, until it is removed."""
 
 
 @dataclass
@@ -110,9 +114,16 @@ class OutputFolder:
             self._begin()
 
     def _begin(self) -> None:
+        aside = self._aside()
+        aside.mkdir()
+        # Workers of the run before may still be at it. They make their blocks in folders of their
+        # own in here, and look into the journal before they put them in their place: once it has
+        # gone, and then those folders, none can come any more.
+        self._put(self.work / JOURNAL, aside / JOURNAL)
         for path in self.work.iterdir():
             if path.name != LOCK:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                self._put(path, aside / path.name)
+        self._sweep()
         content = json.dumps({"key": self.key, **self.about}, indent=1)
         _write(self.work / JOURNAL, content)
 
@@ -125,7 +136,21 @@ class OutputFolder:
         ready = sorted(names)
         _write(self.work / READY, json.dumps(ready))
         self._move(ready)
-        shutil.rmtree(self.work)
+        self._put(self.work, self._aside())
+
+    def _aside(self) -> Path:
+        return self.path / f"{OLD}{uuid.uuid4().hex[:12]}"
+
+    @staticmethod
+    def _put(path: Path, aside: Path) -> None:
+        """Take something away whole: what is half removed is not what it was, nor is it gone."""
+        with suppress(FileNotFoundError):
+            path.rename(aside)
+
+    def _sweep(self) -> None:
+        """Remove what was put aside, as far as late workers let us."""
+        for path in self.path.glob(f"{OLD}*"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def _read_ready(self) -> list[str] | None:
         """Names of the files that are complete; None when there are none, or it is damaged.
@@ -149,9 +174,13 @@ class OutputFolder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        useless = self.complete or (kind is not None and not self._has_work())
+        if useless:
+            with suppress(OSError):
+                self._put(self.work, self._aside())
         self._release()
-        if self.complete or (kind is not None and not self._has_work()):
-            shutil.rmtree(self.work, ignore_errors=True)
+        self._sweep()
+        if useless:
             with suppress(OSError):
                 self.path.rmdir()  # only if nothing else is in it
 

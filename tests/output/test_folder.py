@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +107,60 @@ def test_a_run_killed_between_renames_is_completed(tmp_path, monkeypatch):
     with folder(out) as again:
         assert again.complete
     assert names_in(out) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("removed", [[READY], [JOURNAL], ["blocks"], ["blocks", READY], ["lock"]])
+def test_a_run_killed_while_it_cleans_up_has_ended(tmp_path, monkeypatch, removed):
+    out = tmp_path / "out"
+    rmtree = shutil.rmtree
+
+    def dies(path, *_, **__):
+        for name in removed:
+            here = path / name
+            rmtree(here) if here.is_dir() else here.unlink(missing_ok=True)
+        raise SystemExit
+
+    with (  # noqa: PT012  (dies within)
+        monkeypatch.context() as patch,
+        pytest.raises(SystemExit),
+        folder(out) as it,
+    ):
+        (it.work / "blocks").mkdir()
+        (it.work / "blocks" / "a").write_text("finished")
+        fill(it.work)
+        patch.setattr(shutil, "rmtree", dies)
+        it.publish(NAMES)
+    assert not (out / WORK).exists()
+    assert [name for name in names_in(out) if name in NAMES] == sorted(NAMES)
+    finish(out, "new", key="k2", overwrite=True)
+    assert names_in(out) == sorted(NAMES)
+
+
+def test_late_workers_of_the_run_before_are_in_nobodys_way(tmp_path, monkeypatch):
+    """One takes its own folder away while the work folder is emptied, and one leaves it there."""
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt), folder(out) as it:  # noqa: PT012  (fails within)
+        for name in ("blocks", "block-1", "block-2"):
+            (it.work / name).mkdir()
+            (it.work / name / "a.npz").write_text("old")
+        raise KeyboardInterrupt
+    iterdir = Path.iterdir
+
+    def listed(self):
+        names = list(iterdir(self))
+        if self == out / WORK:
+            shutil.rmtree(self / "block-1")
+        return iter(names)
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    late = out / WORK / "block-2" / "a.npz"
+    with folder(out, "k2") as it:
+        monkeypatch.undo()
+        (it.work / "blocks").mkdir()
+        with pytest.raises(FileNotFoundError):
+            late.replace(it.work / "blocks" / late.name)
+        assert names_in(it.work) == ["blocks", JOURNAL, "lock"]
+        assert names_in(out) == [WORK]
 
 
 def _hold(path, ready, leave):
