@@ -61,6 +61,35 @@ def test_simulated_labels_are_the_landscapes_truth_by_channel():
     assert (item.valid.numpy() == valid).all()
 
 
+def test_classes_of_landscapes_are_found_by_name():
+    names = ["meadow", "building", "water"]
+    card = ModelCard.model_validate({**CARD.model_dump(), "classes": names})
+    (item,) = load_source(SimulatedSource(kind="simulated", seeds=(5, 6), size=128), card, ROOT)
+    truth = landscape(5, 128, 128, gsd=card.gsd)
+    expected = np.full((128, 128), 255)
+    for name in names[1:]:
+        value = truth.scheme.values[truth.scheme.names.index(name)]
+        expected[truth.classes == value] = names.index(name)
+    assert (item.labels.numpy() == expected).all()
+
+
+def test_a_pictures_bands_come_in_the_cards_order(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        flat = np.full((8, 8, 3), (10, 20, 30), np.uint8)
+        Image.fromarray(flat).save(tmp_path / folder / "a.png")
+    source = pairs(folders=(".",), images="images/*.png", colors={"land": "#0a141e"})
+
+    def card(*bands):
+        return ModelCard(bands=list(bands), gsd=1.0, classes=["land"])
+
+    for bands, values in ((("blue", "Green", "red"), [30, 20, 10]), (("green",), [20])):
+        (item,) = load_source(source, card(*bands), tmp_path)
+        assert item.image[:, 0, 0].tolist() == values
+    with pytest.raises(RecipeError, match="no band 'nir'; it has red, green, blue"):
+        load_source(source, card("red", "green", "blue", "nir"), tmp_path)
+
+
 def test_a_missing_mask_or_folder_is_named(shared_data):
     with pytest.raises(RecipeError, match="tile9; check --data and folders"):
         load_source(pairs(folders=("dubai/tile9",)), CARD, shared_data)

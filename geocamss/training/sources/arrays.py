@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
-from geocamss.training.sources.image import LabeledImage, as_stored, band_order, named_table
+from geocamss.training.sources.image import (
+    LabeledImage,
+    as_stored,
+    band_order,
+    look_up,
+    named_table,
+)
 from geocamss.training.sources.part import keep_part
 from geocamss.training.sources.spec import ArraySource
 
@@ -44,8 +50,7 @@ def _load(
     pixels = torch.from_numpy(np.moveaxis(image[:, :, order], -1, 0).astype(np.float32))
     valid = torch.isfinite(pixels).all(0)  # (H, W)
     stored = as_stored(torch.nan_to_num(pixels), card)
-    known = (values >= 0) & (values < 256)
-    labels = table[torch.from_numpy(np.where(known, values, 255).astype(np.int64))]
+    labels = look_up(torch.from_numpy(values.astype(np.int64)), table)
     return LabeledImage(str(path), stored, keep_part(labels, source.part), valid)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
+from geocamss.scene.bands import canonical_name
 from geocamss.scene.grid import Grid
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "as_stored",
     "band_order",
     "channel_table",
+    "look_up",
     "named_table",
 ]
 
@@ -68,6 +70,20 @@ def channel_table(values: dict[int, int]) -> Tensor:
     return table
 
 
+def look_up(labels: Tensor, table: Tensor) -> Tensor:
+    """Channels of stored labels.
+
+    Args:
+        labels: (...) of any type.
+        table: As ``channel_table`` makes it.
+
+    Returns:
+        (...) uint8; 255 where a label is no class, or beyond 0 to 255.
+    """
+    known = (labels >= 0) & (labels < len(table))
+    return table[torch.where(known, labels, 0).long()].masked_fill(~known, IGNORED)
+
+
 def named_table(values: Mapping[str, int], card: ModelCard) -> Tensor:
     """A table to look labels up in, as ``channel_table``, from stored labels by class name."""
     names = card.classes.names
@@ -80,12 +96,12 @@ def band_order(source: str, bands: Sequence[str], card: ModelCard) -> list[int]:
     Raises:
         RecipeError: one is not there.
     """
-    missing = [name for name in card.band_names if name not in bands]
-    if missing:
-        raise RecipeError(
-            f"source {source!r}: has no band {missing[0]!r}; it has {', '.join(bands)}"
-        )
-    return [bands.index(name) for name in card.band_names]
+    known = [canonical_name(name) or name.lower() for name in bands]
+    wanted = [canonical_name(name) or name.lower() for name in card.band_names]
+    for own, name in zip(card.band_names, wanted, strict=True):
+        if name not in known:
+            raise RecipeError(f"source {source!r}: has no band {own!r}; it has {', '.join(bands)}")
+    return [known.index(name) for name in wanted]
 
 
 def as_stored(physical: Tensor, card: ModelCard) -> Tensor:

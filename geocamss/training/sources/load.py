@@ -35,7 +35,7 @@ def load_source(source: Source, card: ModelCard, data: Path) -> list[LabeledImag
         RecipeError: a file is missing or cannot be read, or no pixel has a label.
     """
     if isinstance(source, PairSource):
-        images = load_pairs(source, card.classes, data)
+        images = load_pairs(source, card, data)
     elif isinstance(source, ScenesSource):
         images = load_scenes(source, card, data)
     elif isinstance(source, ArraySource):

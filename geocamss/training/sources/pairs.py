@@ -14,10 +14,14 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geocamss.classes import ClassScheme
 from geocamss.errors import RecipeError
-from geocamss.training.sources.image import IGNORED, LabeledImage
+from geocamss.modelcard import ModelCard
+from geocamss.training.sources.image import IGNORED, LabeledImage, band_order
 from geocamss.training.sources.spec import PairSource
 
 __all__ = ["load_pairs", "pair_files", "parse_colors"]
+
+COLORS = ("red", "green", "blue")
+"""Bands of a picture."""
 
 
 def parse_colors(mask: np.ndarray, colors: dict[str, str], classes: ClassScheme) -> np.ndarray:
@@ -38,13 +42,14 @@ def parse_colors(mask: np.ndarray, colors: dict[str, str], classes: ClassScheme)
     return labels
 
 
-def load_pairs(source: PairSource, classes: ClassScheme, data: Path) -> list[LabeledImage]:
-    """Read a source's pictures.
+def load_pairs(source: PairSource, card: ModelCard, data: Path) -> list[LabeledImage]:
+    """Read a source's pictures, the card's bands in the card's order.
 
     Raises:
-        RecipeError: a file is missing or cannot be read.
+        RecipeError: a file is missing or cannot be read, or pictures lack a band.
     """
-    return [_load_pair(*files, source, classes) for files in pair_files(source, data)]
+    order = band_order(source.name, COLORS, card)
+    return [_load_pair(*files, source, card.classes, order) for files in pair_files(source, data)]
 
 
 def pair_files(source: PairSource, data: Path) -> Iterator[tuple[Path, Path]]:
@@ -65,9 +70,9 @@ def pair_files(source: PairSource, data: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _load_pair(
-    path: Path, mask_path: Path, source: PairSource, classes: ClassScheme
+    path: Path, mask_path: Path, source: PairSource, classes: ClassScheme, order: list[int]
 ) -> LabeledImage:
-    image, mask = _read_rgb(path), _read_rgb(mask_path)
+    image, mask = _read_rgb(path)[order], _read_rgb(mask_path)
     # A few images differ from their mask by a row or a column.
     height, width = (min(a, b) for a, b in zip(image.shape[1:], mask.shape[1:], strict=True))
     labels = parse_colors(mask[:, :height, :width], source.colors, classes)

@@ -176,7 +176,7 @@ class ArraySource(_Origin):
     bands: tuple[str, ...] = Field(min_length=1)
     """Names of the image's bands, in their order."""
 
-    values: dict[str, int]
+    values: dict[str, Annotated[int, Field(ge=0, le=255)]]
     """Value of each class in the labels; all others are ignored."""
 
     part: Part | None = None
@@ -210,7 +210,7 @@ class TorchgeoSource(_Origin):
     bands: tuple[str, ...] = Field(min_length=1)
     """Names of the image's bands, in their order."""
 
-    values: dict[str, int]
+    values: dict[str, Annotated[int, Field(ge=0, le=255)]]
     """Value of each class in the masks; all others are ignored."""
 
     limit: int | None = Field(default=None, ge=1)
@@ -256,7 +256,7 @@ class SimulatedSource(_Origin):
 
     @property
     def class_names(self) -> set[str]:
-        """It paints whichever classes the card has."""
+        """It paints those of the card's classes that landscapes have."""
         return set()
 
 
