@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, TypeVar
 
@@ -198,6 +198,7 @@ class Recipe(_Strict):
                     f"source {source.name!r} speaks of {name!r}, which is no class"
                     f"{_suggest(name, names)}"
                 )
+        self._check_card(card)
         self._check_leaks()
         self.parts()
         return self
@@ -227,17 +228,35 @@ class Recipe(_Strict):
         except ValidationError as error:
             raise ValueError(f"stages.{number}: {_first_problem(error, Recipe)}") from None
 
+    def _check_card(self, card: ModelCard) -> None:
+        """A card that contradicts the model makes a file that cannot be read after the training."""
+        model = {"stride": self.model.stride, "parameters": self.model.model_dump(mode="json")}
+        for name, value in {"architecture": "camss", **model}.items():
+            if getattr(card, name) != value:
+                raise ValueError(
+                    f"card.{name}: contradicts model, from which it follows: leave it out"
+                )
+        if card.sampler == "one-step" and not self.model.one_step:
+            raise ValueError("card.sampler: 'one-step' wants a model with one_step: true")
+
     def _check_leaks(self) -> None:
         """The same ground in training and validation makes every score a lie."""
         for source, other in ((a, b) for a in self.sources for b in self.validation):
             if isinstance(source, PairSource) and isinstance(other, PairSource):
-                shared = set(source.folders) & set(other.folders)
+                shared = _both(source.folders, other.folders)
                 if shared:
                     raise ValueError(f"{min(shared)} is both in sources and in validation")
             if isinstance(source, ArraySource) and isinstance(other, ArraySource):
-                both = set(source.files) & set(other.files)
+                both = _both(source.files, other.files)
                 if both and not _apart(source.part, other.part):
                     raise ValueError(f"{min(both)} is both in sources and in validation")
+            if isinstance(source, TorchgeoSource) and isinstance(other, TorchgeoSource):
+                chosen = [(s.dataset, Path(s.root), s.options) for s in (source, other)]
+                if chosen[0] == chosen[1]:
+                    raise ValueError(
+                        f"{source.dataset} is both in sources and in validation, with the same "
+                        "options; take another split"
+                    )
             if isinstance(source, SimulatedSource) and isinstance(other, SimulatedSource):
                 low = max(source.seeds[0], other.seeds[0])
                 if low < min(source.seeds[1], other.seeds[1]):
@@ -350,6 +369,11 @@ def _apart(part: Part | None, other: Part | None) -> bool:
     if part is None or other is None or part.take == other.take:
         return False
     return (part.block, part.every) == (other.block, other.every)
+
+
+def _both(paths: Iterable[str], others: Iterable[str]) -> set[str]:
+    """What is in both, however it is written."""
+    return {Path(path).as_posix() for path in paths} & {Path(path).as_posix() for path in others}
 
 
 def _suggest(name: str, known: set[str]) -> str:

@@ -117,6 +117,10 @@ def test_a_minimal_recipe_is_valid(tmp_path):
         (edited("sources", 1, "seeds", value=[5, 5]), r"sources\.1: seeds must be"),
         (edited("sources", 1, "seeds", value=[0, 5]), "seed 4 is both in sources and in valid"),
         (edited("card", "gsd", value=-1), "gsd"),
+        (edited("card", "architecture", value="module"), r"card\.architecture: contradicts model"),
+        (edited("card", "stride", value=32), r"card\.stride: contradicts model"),
+        (edited("card", "parameters", value={"width": 64}), r"card\.parameters: contradicts model"),
+        (edited("card", "sampler", value="one-step"), r"card\.sampler: .*one_step: true"),
         (edited("card", "chip", value=100), "overlap must be even and at most half of chip"),
         (edited("model", "heads", value=3), r"model: width \(128\) must be a multiple"),
         (edited("model", "depth", value=3), r"model\.depth: no such field"),
@@ -138,6 +142,39 @@ def test_the_same_folder_in_training_and_validation_is_an_error(tmp_path):
     content = edited("validation", value=[MINIMAL["sources"][0]])
     with pytest.raises(RecipeError, match="a is both in sources and in validation"):
         load_recipe(written(tmp_path, content))
+
+
+SPLIT = {
+    "kind": "torchgeo", "name": "t", "dataset": "LoveDA", "root": "l", "bands": ["red"],
+    "options": {"split": "train"}, "values": {"water": 1},
+}  # fmt: skip
+FILES = {
+    "kind": "arrays",
+    "name": "n",
+    "files": ["a.npz"],
+    "bands": ["red"],
+    "values": {"water": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "changes"),
+    [
+        (MINIMAL["sources"][0], {"folders": ["./a/"]}),
+        (FILES, {"files": ["b.npz", "./a.npz"]}),
+        (SPLIT, {}),
+        (SPLIT, {"root": "./l/", "limit": 3}),
+    ],
+)
+def test_the_same_data_are_found_however_they_are_written(tmp_path, source, changes):
+    content = edited("sources", value=[source]) | {"validation": [{**source, **changes}]}
+    with pytest.raises(RecipeError, match="is both in sources and in validation"):
+        load_recipe(written(tmp_path, content))
+
+
+def test_another_split_of_a_data_set_is_no_leak(tmp_path):
+    other = {**SPLIT, "options": {"split": "val"}}
+    load_recipe(written(tmp_path, edited("sources", value=[SPLIT]) | {"validation": [other]}))
 
 
 def test_missing_and_binary_and_huge_files_are_refused(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
@@ -167,6 +168,19 @@ def test_arrays_are_taken_by_name_and_stored_as_the_card_would(tmp_path):
         load_source(given_.model_copy(update={"labels": "truth"}), CARD, tmp_path)
 
 
+def test_labels_beyond_a_byte_are_no_class(tmp_path):
+    stored = np.array([[-1, 0, 254, 255, 256, 2**40]])
+    np.savez(tmp_path / "a.npz", image=np.zeros((1, 6, 2)), labels=stored)
+    given_ = {"kind": "arrays", "name": "a", "files": ["a.npz"], "bands": ["nir", "blue"]}
+    values = {"water": 255, "wood": 0}
+    wanted = ArraySource.model_validate({**given_, "values": values})
+    (item,) = load_source(wanted, CARD, tmp_path)
+    assert item.labels.tolist() == [[IGNORED, 1, IGNORED, 0, IGNORED, IGNORED]]
+    for value in (-1, 256):
+        with pytest.raises(ValidationError, match=r"values\.water"):
+            ArraySource.model_validate({**given_, "values": {"water": value}})
+
+
 @given(block=st.integers(16, 40), every=st.integers(2, 7), size=st.integers(1, 150))
 def test_parts_share_nothing_and_leave_nothing_out(block, every, size):
     labels = torch.zeros(size, 97, dtype=torch.uint8)
@@ -193,6 +207,15 @@ def test_ground_in_training_and_validation_is_an_error(tmp_path):
     check_apart(most, held)
     with pytest.raises(RecipeError, match="same ground"):
         check_apart(whole, held)
+    away = replace(whole[0].grid, transform=from_origin(400_000, 4_100_000, 30, 30))
+    elsewhere = replace(held[0], grid=away)
+    check_apart(whole, [elsewhere])
+    pixels = replace(whole[0].grid, crs=None)
+    unplaced = [replace(image, grid=pixels) for image in (whole[0], most[0], held[0])]
+    assert not share_ground(*unplaced[1:])
+    with pytest.raises(RecipeError, match="same ground"):
+        check_apart(unplaced[:1], unplaced[2:])
+    assert not share_ground(unplaced[0], replace(unplaced[0], name="another file"))
     nowhere = LabeledImage("x", whole[0].image, whole[0].labels, whole[0].valid)
     assert not share_ground(nowhere, held[0])
 

@@ -16,6 +16,7 @@ from geocamss.training.sources.image import IGNORED, LabeledImage
 __all__ = ["check_apart", "share_ground"]
 
 Floats = NDArray[np.floating[Any]]
+Bounds = tuple[float, float, float, float]
 
 MOST_POINTS = 1 << 20
 """At most about this many labeled pixels of an image are looked up in the other."""
@@ -39,9 +40,13 @@ def check_apart(training: Sequence[LabeledImage], validation: Sequence[LabeledIm
 def share_ground(image: LabeledImage, other: LabeledImage) -> bool:
     """Whether a labeled pixel of one lies on a labeled pixel of the other.
 
-    Images without a place on the ground share it with none.
+    Images without a place on the ground share it with none but those of the same file.
     """
-    if image.grid is None or other.grid is None or image.grid.crs is None or other.grid.crs is None:
+    if image.grid is None or other.grid is None:
+        return False
+    if image.grid.crs is None or other.grid.crs is None:
+        return image.grid == other.grid and image.name == other.name and _same_pixels(image, other)
+    if image.grid.crs == other.grid.crs and not _overlap(image.grid.bounds, other.grid.bounds):
         return False
     rows, cols = np.nonzero(other.labels.numpy() != IGNORED)
     step = max(1, len(rows) // MOST_POINTS)
@@ -54,6 +59,15 @@ def share_ground(image: LabeledImage, other: LabeledImage) -> bool:
     height, width = image.labels.shape
     inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
     return bool((image.labels.numpy()[rows[inside], cols[inside]] != IGNORED).any())
+
+
+def _same_pixels(image: LabeledImage, other: LabeledImage) -> bool:
+    return bool(((image.labels != IGNORED) & (other.labels != IGNORED)).any())
+
+
+def _overlap(bounds: Bounds, others: Bounds) -> bool:
+    (left, bottom, right, top), (west, south, east, north) = bounds, others
+    return left < east and west < right and bottom < north and south < top
 
 
 def _places(transform: Affine, x: Floats, y: Floats) -> tuple[Floats, Floats]:
