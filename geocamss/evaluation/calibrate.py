@@ -81,10 +81,9 @@ def fit_temperature(
         RunError: a scene could not be mapped.
     """
     segmenter = request.segmenter()
-    runs = [
-        replace(run, sampling=replace(run.sampling, samples=1))
-        for run in (request.run(pair.scene, segmenter) for pair in pairs)
-    ]
+    # Before the run is made: several samples would be drawn otherwise than one alone.
+    single = replace(request, samples=1)
+    runs = [single.run(pair.scene, segmenter) for pair in pairs]
     classes = len(segmenter.card.classes)
     share = min(1.0, SAMPLE_BYTES / 4 / classes / sum(r.grid.height * r.grid.width for r in runs))
     logs, labels = [], []
@@ -94,7 +93,7 @@ def fit_temperature(
             _map(replace(run, segmenter=listener), progress or (lambda _: None))
         logs += listener.logs
         labels += listener.labels
-    if not labels:
+    if not sum(map(len, labels)):
         raise InputError("nothing that the model maps has a label: there is nothing to fit to")
     before = segmenter.card.temperature
     logits = np.concatenate(logs) * before
