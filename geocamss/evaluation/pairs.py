@@ -12,8 +12,14 @@ from geocamss.evaluation.labels import LabelFile
 
 __all__ = ["Pair", "pairs_of"]
 
-SIDECARS = (".xml", ".json", ".txt", ".tfw", ".jgw", ".pgw", ".wld", ".qml", ".ovr", ".md")
-"""Endings of files in a folder that are no rasters."""
+SIDECARS = (
+    *(".xml", ".json", ".txt", ".tfw", ".jgw", ".pgw", ".wld", ".qml", ".ovr", ".md", ".aux"),
+    *(".hdr", ".msk", ".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx"),
+)
+"""Endings of files in a folder that stand beside scenes and labels, and are none."""
+
+JOURNALS = ("-wal", "-shm", "-journal")
+"""Ends of the names of what a database keeps beside itself while it is written."""
 
 
 @dataclass(frozen=True)
@@ -70,5 +76,8 @@ def _files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and path.suffix.lower() not in SIDECARS and path.name[0] != "."
+        if path.is_file()
+        and path.suffix.lower() not in SIDECARS
+        and not path.name.lower().endswith(JOURNALS)
+        and path.name[0] != "."
     )
