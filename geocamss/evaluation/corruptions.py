@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from geocamss.errors import InputError
 from geocamss.evaluation.chance import bells, smooth, uniforms
+from geocamss.scene.bands import canonical_name
 from geocamss.scene.window import Window
 
 __all__ = ["CORRUPTIONS", "Corruption", "Patch", "chosen_corruptions"]
@@ -54,8 +55,7 @@ class Patch:
     @property
     def rgb(self) -> list[int] | None:
         """Which bands are red, green and blue; None unless all are there."""
-        names = ("red", "green", "blue")
-        return [self.bands.index(n) for n in names] if set(names) <= set(self.bands) else None
+        return _rgb(self.bands)
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,16 @@ class Corruption:
         """The strengths for a model of these bands; empty where it makes no sense there."""
         if len(bands) < self.least_bands:
             return ()
-        if self.colors and not {"red", "green", "blue"} <= set(bands):
+        if self.colors and _rgb(bands) is None:
             return ()
         return self.strengths or tuple(float(i + 1) for i in range(len(bands)))
+
+
+def _rgb(bands: Sequence[str]) -> list[int] | None:
+    """Which bands are red, green and blue, however they are spelled; None unless all are there."""
+    names = [canonical_name(name) for name in bands]
+    colors = ("red", "green", "blue")
+    return [names.index(color) for color in colors] if set(colors) <= set(names) else None
 
 
 def gaussian_noise(patch: Patch, strength: float) -> Floats:

@@ -100,8 +100,9 @@ class Evaluation:
         return found
 
     def retention(self, spoiled: Spoiled) -> float:
-        """The share of the clean mIoU that is left under a corruption."""
-        return scores(spoiled.tally.confusion).miou / self.scores.miou
+        """The share of the clean mIoU that is left under a corruption; NaN where there was none."""
+        clean = self.scores.miou
+        return scores(spoiled.tally.confusion).miou / clean if clean else math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; None where there is nothing to score."""

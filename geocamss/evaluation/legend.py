@@ -84,6 +84,11 @@ def raster_legend(
     channels = {key: _channel(path, name, scheme) for key, name in given.items()}
     colors = {key: k for key, k in channels.items() if re.fullmatch(r"#[0-9A-Fa-f]{6}", key)}
     if colors or (not given and dataset.count >= 3 and ColorInterp.red in dataset.colorinterp):
+        for key in channels.keys() - colors:
+            raise InputError(
+                f"{path}: {key!r} is no color #rrggbb, but {min(colors)!r} is one; say all that "
+                "its labels mean by color, or nothing"
+            )
         chosen = {int(key[1:], 16): k for key, k in colors.items()}
         own = {int(c.hex[1:], 16): k for k, c in enumerate(scheme)}
         return RasterLegend(*_colored(path, dataset, chosen or own))

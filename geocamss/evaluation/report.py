@@ -96,7 +96,7 @@ def _corruptions(found: Evaluation, figure: Any) -> None:
     rows = -(-len(names) // COLUMNS)
     figure.set_size_inches(3 * COLUMNS, 2.5 * rows)
     panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).flat
-    for panel, name in zip(panels, names, strict=False):
+    for name, panel in zip(names, panels, strict=False):  # in this order no panel is lost
         items = [item for item in found.spoiled if item.corruption == name]
         strengths = [item.strength for item in items]
         panel.axhline(found.scores.miou, color="gray", linestyle=":")

@@ -216,6 +216,7 @@ def test_coarser_pixels_keep_even_ground_and_straight_slopes():
 
 def test_corruptions_that_make_no_sense_for_the_bands_are_left_out():
     assert not CORRUPTIONS["hue"].levels(("red", "nir"))
+    assert CORRUPTIONS["hue"].levels(("Red", "G", "blue "))
     assert not CORRUPTIONS["swapped-bands"].levels(("pan",))
     assert CORRUPTIONS["dropped-band"].levels(("red", "nir")) == (1, 2)
     with pytest.raises(InputError, match="fog"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,12 @@ from geocamss.cli.main import cli
 from geocamss.errors import InputError
 from geocamss.evaluation import evaluate as evaluate_module
 from geocamss.evaluation.calibrate import fit_temperature, write_calibrated
+from geocamss.evaluation.evaluation import Evaluation, Part, Spoiled
 from geocamss.evaluation.pairs import pairs_of
+from geocamss.evaluation.tally import Tally
 from geocamss.modelcard import ModelCard
 from geocamss.models import checkpoint, registry
+from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.request import Request
 from geocamss.training.recipe import load_recipe
 from geocamss.training.validation import validation_pairs
@@ -165,6 +170,59 @@ def test_a_model_that_is_three_times_too_sure_is_cooled(tmp_path):
     np.testing.assert_allclose(after.tally.confusion, before.tally.confusion, atol=40)
 
 
+@dataclass
+class Listening:
+    """A segmenter that remembers how it was asked to sample."""
+
+    inner: Segmenter
+    asked: set[Sampling] = field(default_factory=set)
+    card = property(lambda self: self.inner.card)
+    device = property(lambda self: self.inner.device)
+    fingerprint = property(lambda self: self.inner.fingerprint)
+
+    def __call__(self, chips, valid, corners, sampling):
+        self.asked.add(sampling)
+        return self.inner(chips, valid, corners, sampling)
+
+
+def test_a_temperature_is_fitted_to_the_one_sample_that_a_plain_map_draws(pair):
+    scene, labels, _, _ = pair
+    asked = []
+    for samples in (1, 8):
+        listening = Listening(model())
+        fit_temperature(pairs_of(scene, labels), Request(model=listening, samples=samples))
+        asked.append(listening.asked)
+    assert asked[0] == asked[1]
+
+
+def test_a_temperature_is_not_fitted_to_nothing(pair, tmp_path):
+    scene, _, best, _ = pair
+    unlabeled = write(tmp_path / "none.tif", np.full_like(best, 255))
+    with pytest.raises(InputError, match="nothing to fit to"):
+        fit_temperature(pairs_of(scene, unlabeled), Request(model=model()))
+
+
+def test_what_stands_beside_a_file_of_labels_is_none(pair, tmp_path):
+    scene, labels, _, _ = pair
+    for name, file in (("scenes", scene), ("labels", labels)):
+        (tmp_path / name).mkdir()
+        shutil.copy(file, tmp_path / name / "a.tif")
+        for ending in (".shx", ".dbf", ".prj", ".cpg", ".tif-wal", ".tif-shm", ".tif.msk", ".HDR"):
+            (tmp_path / name / f"a{ending}").touch()
+    (found,) = pairs_of(tmp_path / "scenes", tmp_path / "labels")
+    assert found.scene == str(tmp_path / "scenes" / "a.tif")
+    assert found.labels.path == str(tmp_path / "labels" / "a.tif")
+
+
+def test_what_is_left_of_nothing_is_no_number():
+    wrong = Tally.empty(2, 2, doubt=False)
+    wrong.confusion[0, 1] = 5
+    card = ModelCard(bands=["red"], gsd=1.0, classes=["a", "b"])
+    spoiled = tuple(Spoiled(name, "", 1.0, wrong) for name in "vwxyz")
+    found = Evaluation(card, (Part("scene", "labels", wrong),), spoiled)
+    assert {item["retention"] for item in found.to_dict()["corruptions"]} == {None}
+
+
 def test_a_calibrated_file_differs_in_its_temperature_alone(tmp_path):
     shipped = registry.path(registry.DEFAULT)
     card = write_calibrated(shipped, 1.25, tmp_path / "new.safetensors")
@@ -179,7 +237,9 @@ def test_a_calibrated_file_differs_in_its_temperature_alone(tmp_path):
 def test_numbers_and_figures_are_written(pair, tmp_path):
     scene, labels, _, _ = pair
     found = geocamss.evaluate(scene, labels, model=model(), corruptions=["haze", "hue"])
-    from geocamss.evaluation.report import draw, write_json
+    from matplotlib.figure import Figure
+
+    from geocamss.evaluation.report import _corruptions, draw, write_json
 
     write_json(found, tmp_path / "scores.json")
     numbers = json.loads((tmp_path / "scores.json").read_text())
@@ -189,6 +249,9 @@ def test_numbers_and_figures_are_written(pair, tmp_path):
     assert len(numbers["corruptions"]) == len(found.spoiled)
     names = {path.name for path in draw(found, tmp_path / "figures")}
     assert names == {"confusion.png", "reliability.png", "corruptions.png"}
+    figure = Figure()
+    _corruptions(found, figure)
+    assert [panel.axison for panel in figure.axes] == [True, True, False, False]
     for name in names:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a picture has no place on the ground

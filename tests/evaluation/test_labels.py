@@ -185,6 +185,12 @@ def test_colors_are_classes_in_pictures_and_in_palettes(tmp_path):
     np.testing.assert_array_equal(read(LabelFile(path)), channels(painted))
 
 
+def test_colors_and_values_are_not_mixed(tmp_path):
+    path = write(tmp_path / "labels.tif", np.zeros((3, 60, 50), np.uint8), photometric="RGB")
+    with pytest.raises(InputError, match="'7' is no color #rrggbb"):
+        read(LabelFile(path, {"#000000": "land", "7": "water"}))
+
+
 def test_a_band_without_colors_cannot_be_read_by_color(tmp_path):
     path = write(tmp_path / "a.tif", values())
     with rasterio.open(path, "r+") as dataset:

@@ -26,6 +26,7 @@ from geocamss.training.pretrain.images import load_images, shared_statistics
 from geocamss.training.pretrain.masked import hide_squares
 from geocamss.training.pretrain.pretrain import pretrain
 from geocamss.training.pretrain.recipe import load_pretrain_recipe
+from geocamss.training.sources import LabeledImage
 from geocamss.training.train import train
 from tests.training.test_train import TINY, data, recipe_file, recipe_of
 
@@ -174,6 +175,13 @@ def test_a_killed_pretraining_resumes_to_the_same_losses(tmp_path, rasters):
     first, _ = load_encoder(whole.path)
     second, _ = load_encoder(again.path)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_images_without_a_valid_pixel_are_an_error():
+    flat = torch.zeros(4, 4, dtype=torch.uint8)
+    item = LabeledImage("empty", torch.zeros(1, 4, 4), flat, flat.bool())
+    with pytest.raises(RecipeError, match="no image has a valid pixel"):
+        shared_statistics([item])
 
 
 def test_mistakes_are_said(tmp_path, rasters):

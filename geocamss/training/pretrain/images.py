@@ -71,10 +71,10 @@ def shared_statistics(images: list[LabeledImage]) -> tuple[float, float]:
 
     One pair for all channels: a pair each would give the bands away.
     """
-    values = [_values(item) for item in images]
-    whole = torch.cat([value for value in values if len(value)])
-    if not len(whole):
+    values = [_values(item) for item in images if bool(item.valid.any())]
+    if not values:
         raise RecipeError("no image has a valid pixel")
+    whole = torch.cat(values)
     return float(whole.mean()), max(float(whole.std()), 1e-6)
 
 
