@@ -77,8 +77,12 @@ def find_scenes(
         raise InputError("no scene is named; name files, folders, globs or lists of them")
     found: dict[str, _Found] = {}
     for source in sources:
-        for scene in _expand(os.fspath(source), nested=False):
-            found.setdefault(scene.identity, scene)
+        try:
+            for scene in _expand(os.fspath(source), nested=False):
+                found.setdefault(scene.identity, scene)
+        except OSError as error:
+            where = f"{os.fspath(source)}: cannot be read"
+            raise SceneError(f"{where}: {error.strerror or error}") from error
     if stac is not None:
         before = len(found)
         for scene in _of_items(stac.items()):
@@ -193,8 +197,8 @@ def _of_path(path: str) -> _Found:
 def _of_bundle(bundle: Bundle, path: str) -> _Found:
     where = os.path.realpath(path) if is_plain_path(path) and Path(path).exists() else bundle.source
     names = (bundle.id, *_choices(bundle.source)[1:])
-    identity = str(Path(where).parent) if is_metadata(where) else where
-    return _Found(path, names, identity, bundle.datetime)
+    folder = str(Path(where).parent) if is_metadata(where) else where
+    return _Found(path, names, f"{folder}#{bundle.id}", bundle.datetime)
 
 
 def _of_items(items: Iterable[tuple[Mapping[str, Any], str]]) -> list[_Found]:

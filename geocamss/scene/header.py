@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 
@@ -102,6 +103,8 @@ def check_sources(path: str, dataset: Any) -> None:
     Raises:
         SceneError: some are missing; lists them.
     """
+    if not is_plain_path(path):  # others lie where Python cannot look
+        return
     sources = set().union(*(read_sources(dataset, index) for index in dataset.indexes))
     folder = Path(path).parent
     missing = sorted(
@@ -153,7 +156,7 @@ def read_georeference(path: str, dataset: Any) -> Georeference:
     if not dataset.transform.is_identity:
         place = Georeference("transform", dataset.crs, dataset.transform)
     elif gcps and crs:
-        place = Georeference("gcps", crs, gcps=tuple(gcps))
+        place = Georeference("gcps", crs, gcps=_neighbors(gcps) if crs.is_geographic else gcps)
     elif dataset.rpcs:
         place = Georeference("rpcs", CRS.from_epsg(4326), rpcs=dataset.rpcs)
     else:
@@ -186,13 +189,9 @@ def read_bands(
 
     Raises:
         SceneError: a band holds complex numbers, or there is none but alpha.
-        BandError: ``chosen`` names an index that is not there.
+        BandError: ``chosen`` names an index that no band has.
     """
-    for name, index in chosen.items():
-        if not 1 <= index <= dataset.count:
-            raise BandError(
-                f"{path}: {name}={index} is not there; the scene has bands 1 to {dataset.count}"
-            )
+    _check_chosen(path, dataset.count, hidden, chosen)
     indices = [i for i in dataset.indexes if i not in hidden]
     if not indices:
         raise SceneError(f"{path}: its only band is alpha; there is nothing to map")
@@ -220,6 +219,28 @@ def read_bands(
             band = replace(band, name=identity.name, assumed=identity.assumed)
         bands.append(band)
     return tuple(bands)
+
+
+def _neighbors(gcps: Sequence[GroundControlPoint]) -> Sequence[GroundControlPoint]:
+    """Control points in degrees without the step of the antimeridian; east of it beyond 180."""
+    if max(p.x for p in gcps) - min(p.x for p in gcps) <= 180:
+        return gcps
+    return [
+        GroundControlPoint(p.row, p.col, p.x + 360 if p.x < 0 else p.x, p.y, p.z, p.id, p.info)
+        for p in gcps
+    ]
+
+
+def _check_chosen(
+    path: str, count: int, hidden: Collection[int], chosen: Mapping[str, int]
+) -> None:
+    for name, index in chosen.items():
+        if not 1 <= index <= count:
+            raise BandError(
+                f"{path}: {name}={index} is not there; the scene has bands 1 to {count}"
+            )
+        if index in hidden:
+            raise BandError(f"{path}: {name}={index} is a quality layer and no band of the scene")
 
 
 def _what_is_inside(names: Sequence[str]) -> str:

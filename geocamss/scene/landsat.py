@@ -35,8 +35,12 @@ _IMAGE = (
 Groups = dict[str, dict[str, str]]
 
 
-def find_landsat(package: Package) -> Bundle | None:
+def find_landsat(package: Package, metadata: str = "") -> Bundle | None:
     """The product in a package; None if it is another.
+
+    Args:
+        package: what holds it.
+        metadata: name of the metadata file, which tells the one of several products.
 
     Raises:
         SceneError: it is one, but damaged or incomplete.
@@ -45,12 +49,15 @@ def find_landsat(package: Package) -> Bundle | None:
     products = sorted({match["product"] for match in matches})
     if not products:
         return None
-    if len(products) > 1:
+    named = [product for product in products if metadata.upper().startswith(product.upper())]
+    if len(named or products) > 1:
         raise SceneError(
-            f"{package.path}: holds {len(products)} products; give the bands of one, as in "
+            f"{package.path}: holds {len(products)} products; name the metadata of one, as "
+            f"'{package.path}/{products[0]}_MTL.json', or its bands, as in "
             f"'{package.path}/{products[0]}_*{{band}}.TIF'"
         )
-    product = products[0]
+    product = (named or products)[0]
+    matches = [match for match in matches if match["product"] == product]
     groups, read = _metadata(package, product)
     images = {m["band"].upper(): m for m in matches}
     codes = [name for name in images if name != "QA_PIXEL"]
@@ -64,7 +71,7 @@ def find_landsat(package: Package) -> Bundle | None:
         layer = known_quality("QA_PIXEL", package.gdal(images["QA_PIXEL"][0]))
         said = "fill, clouds, cirrus and shadows are left out, by QA_PIXEL"
     return Bundle(
-        source=str(package.path),
+        source=str(package.path / metadata if len(products) > 1 else package.path),
         id=product,
         bands=bands,
         quality=(layer,) if layer else (),
@@ -152,7 +159,8 @@ def _acquired(groups: Groups, day: str) -> dt.datetime | None:
 
 def _metadata(package: Package, product: str) -> tuple[Groups, list[str]]:
     """The groups of the metadata file, and which it was; none of both if it is not there."""
-    found = {m["ending"].lower(): m[0] for m in package.find(f"(?i:{_METADATA})")}
+    matches = package.find(f"(?i:{_METADATA})")
+    found = {m["ending"].lower(): m[0] for m in matches if m["product"] == product}
     for ending, parse in (("json", _parse_json), ("txt", _parse_text), ("xml", _parse_xml)):
         if ending not in found:
             continue

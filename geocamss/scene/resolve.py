@@ -32,8 +32,15 @@ def resolve(source: str) -> Bundle | str:
     """The one scene that a source names: a bundle, or a name for GDAL.
 
     Raises:
-        SceneError: it names several scenes, or is damaged.
+        SceneError: it names several scenes, is damaged or cannot be read.
     """
+    try:
+        return _resolved(source)
+    except OSError as error:
+        raise SceneError(f"{source}: cannot be read: {error.strerror or error}") from error
+
+
+def _resolved(source: str) -> Bundle | str:
     if Bundle.is_text(source):
         return Bundle.from_text(source)
     if is_pattern(source) and not Path(source).exists():
@@ -45,7 +52,9 @@ def resolve(source: str) -> Bundle | str:
     if not is_plain_path(source):
         return source
     path = Path(source)
-    return find_product(path.parent if is_metadata(source) else path) or source
+    if is_metadata(source):
+        return find_product(path.parent, path.name) or source
+    return find_product(path) or source
 
 
 def is_metadata(source: str) -> bool:
@@ -53,8 +62,12 @@ def is_metadata(source: str) -> bool:
     return _METADATA.fullmatch(Path(source).name) is not None
 
 
-def find_product(path: Path) -> Bundle | None:
+def find_product(path: Path, metadata: str = "") -> Bundle | None:
     """The product of a known provider at a path; None for anything else.
+
+    Args:
+        path: its folder, or its archive.
+        metadata: name of its metadata file there, where the user named that.
 
     Raises:
         SceneError: it is one, but damaged or incomplete.
@@ -66,7 +79,7 @@ def find_product(path: Path) -> Bundle | None:
         # A folder may hold anything, and is not searched unless its top tells of a product.
         if not package.packed and not any(_TOP.fullmatch(entry.name) for entry in path.iterdir()):
             return None
-        return find_sentinel2(package) or find_landsat(package)
+        return find_sentinel2(package) or find_landsat(package, metadata)
     except OSError as error:
         raise SceneError(f"{path}: cannot be read: {error}") from error
 

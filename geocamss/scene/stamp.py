@@ -34,6 +34,9 @@ _SIGNATURE = re.compile(
 )
 """Names of the parts of a URL that sign it: for Azure, Amazon, Google and others."""
 
+_PACKED = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+\{?([^}]*)")
+"""GDAL's name of a file in an archive: the archive's name, and the file's."""
+
 _DATE_TAGS = (
     "ACQUISITIONDATETIME",
     "ACQUISITION_DATETIME",
@@ -126,13 +129,19 @@ def _stamp(name: str) -> str:
     url = re.sub(r"^/vsicurl(_streaming)?/", "", name)
     if re.match(r"https?://", url, re.IGNORECASE):
         return f"{without_signature(url)} {_ask_server(url)}"
-    packed = re.match(r"/vsi(?:zip|tar)/\{([^}]*)\}", name)
+    packed = _PACKED.match(name)
     try:
-        stat = Path(packed[1] if packed else name).stat()
+        stat = (_archive(packed[1]) if packed else Path(name)).stat()
     except (OSError, ValueError):
         return name
     where = name if packed else str(Path(name).resolve())
     return f"{where} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def _archive(inner: str) -> Path:
+    """The archive that a name leads into."""
+    path = Path(inner)
+    return next((place for place in (path, *path.parents) if place.is_file()), path)
 
 
 def _ask_server(url: str) -> str:

@@ -11,8 +11,9 @@ import warnings
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
-from geocamss.errors import GeocamssWarning, SceneError
+from geocamss.errors import BandError, GeocamssWarning, SceneError
 from geocamss.scene.bundle import Bundle, BundleBand
 from geocamss.scene.catalog import find_scenes
 from geocamss.scene.grid import choose_grid
@@ -213,6 +214,25 @@ def test_level_1_without_metadata_is_refused(tmp_path):
         Scene.open(root)
 
 
+def test_of_several_products_in_a_folder_the_metadata_names_one(tmp_path):
+    found = {}
+    for name in (products.PRODUCT, products.PRODUCT_L1):
+        root, found[name] = products.landsat(tmp_path / "apart", name)
+        for path in root.iterdir():
+            (tmp_path / "all").mkdir(exist_ok=True)
+            path.rename(tmp_path / "all" / path.name)
+    metadata = {name: tmp_path / "all" / f"{name}_MTL.json" for name in found}
+    with pytest.raises(SceneError, match=r"holds 2 products; name the metadata of one.*_MTL\.json"):
+        Scene.open(tmp_path / "all")
+    for (name, path), band in zip(metadata.items(), ("SR_B4", "B4"), strict=True):
+        scene = Scene.open(path)
+        assert scene.id == name
+        values, valid = read(scene, "red")
+        assert (values[0][valid] == found[name][band][:90, :90][valid]).all()
+        assert Scene.open(scene.path) == scene
+    assert [source.id for source in find_scenes(list(metadata.values()))] == list(metadata)
+
+
 def test_the_bands_of_an_older_scanner_are_its_own(tmp_path):
     product = "LM05_L1TP_193028_19840822_20200823_02_T1"
     for number in range(1, 5):
@@ -279,6 +299,48 @@ def test_files_without_common_ground_are_refused(tmp_path):
     products.write(tmp_path / "a_green.tif", products.numbers(0, 10), **other)
     with pytest.raises(SceneError, match="different coordinate systems"):
         Scene.open(f"{tmp_path}/a_{{band}}.tif")
+
+
+def test_a_band_that_no_model_wants_takes_no_ground_away(tmp_path, card):
+    for band in ("B02", "B03", "B04"):
+        products.write(tmp_path / f"S2_{band}.tif", products.numbers(0, 40), **products.place(10))
+    short = products.numbers(1, 40)[:, :5]
+    products.write(tmp_path / "S2_B08.tif", short, **products.place(10))
+    pattern = f"{tmp_path}/S2_{{band}}.tif"
+    scene = Scene.open(pattern, card=card())
+    assert (scene.height, scene.width) == (40, 40)
+    assert read(scene, "red")[1].all()
+    assert Scene.open(pattern, card=card("red", "nir")).height == 5
+
+
+def test_a_quality_layer_is_no_band(tmp_path):
+    for band in ("B02", "SCL"):
+        products.write(tmp_path / f"S2_{band}.tif", products.numbers(0, 8, 9), **products.place(10))
+    with pytest.raises(BandError, match=r"red=2 .* quality"):
+        Scene.open(f"{tmp_path}/S2_{{band}}.tif", bands={"red": 2})
+
+
+@pytest.mark.parametrize("angle", [90, 270])
+def test_files_turned_by_a_quarter_are_stacked(tmp_path, angle):
+    place = products.place(10)
+    place["transform"] = place["transform"] * Affine.rotation(angle)
+    turned = Affine(*(round(v) for v in place["transform"][:6]))
+    for band in ("red", "green"):
+        values = products.numbers(0, 30)
+        products.write(tmp_path / f"a_{band}.tif", values, crs=place["crs"], transform=turned)
+    scene = Scene.open(f"{tmp_path}/a_{{band}}.tif")
+    assert scene.transform == turned
+    with rasterio.open(scene.opens) as dataset:
+        assert (dataset.read() == values).all()
+
+
+def test_a_slash_too_many_changes_no_pattern(tmp_path):
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    products.write(folder / "a_red.tif", products.numbers(0, 9), **products.place(10))
+    for pattern in ("//deep/a_{band}.tif", "/deep//a_{band}.tif", "//*//a_{band}.tif"):
+        (source,) = find_scenes([f"{tmp_path}{pattern}"])
+        assert [band.name for band in Scene.open(source.path).bands] == ["red"]
 
 
 def test_masks_and_nodata_of_the_files_hold(tmp_path):

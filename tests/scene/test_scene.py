@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 from geocamss.errors import BandError, GeocamssWarning, SceneError
+from geocamss.scene.catalog import find_scenes
 from geocamss.scene.header import MAX_BLOCK_BYTES
 from geocamss.scene.scene import Scene, parse_bands
 from tests.scene.conftest import UTM
@@ -292,6 +295,62 @@ def test_names_of_no_raster_are_refused(path):
         Scene.open(path)
 
 
+def test_a_name_that_is_too_long_is_no_file(tmp_path):
+    for name in ("a" * 300 + ".tif", "a" * 300, "a" * 300 + "_{band}.tif"):
+        with pytest.raises(SceneError, match=r"cannot be read|no file matches"):
+            Scene.open(tmp_path / name)
+        with pytest.raises(SceneError, match=r"cannot be read|no file matches"):
+            find_scenes([tmp_path / name])
+
+
+def test_a_folder_that_must_not_be_entered_is_told_of(make):
+    path = make(RGB)
+    (path.parent / "closed").mkdir()
+    hidden = path.rename(path.parent / "closed" / path.name)
+    hidden.parent.chmod(0)
+    try:
+        if os.access(hidden, os.F_OK):
+            pytest.skip("this user enters every folder")
+        with pytest.raises(SceneError, match=r"scene\.tif"):
+            Scene.open(hidden)
+    finally:
+        hidden.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize("way", ["file://{}/v.vrt", "/vsizip/{}/all.zip/v.vrt"])
+def test_sources_of_a_vrt_are_found_from_where_it_lies(make, tmp_path, way):
+    source = make(RGB)
+    with rasterio.open(source) as dataset:
+        wide, high = dataset.width, dataset.height
+    (tmp_path / "v.vrt").write_text(
+        f'<VRTDataset rasterXSize="{wide}" rasterYSize="{high}"><VRTRasterBand dataType="Byte" '
+        'band="1"><SimpleSource><SourceFilename relativeToVRT="1">scene.tif</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name in ("v.vrt", "scene.tif"):
+            archive.write(tmp_path / name, name)
+    scene = Scene.open(way.format(tmp_path))
+    assert (scene.width, scene.height) == (wide, high)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_the_fingerprint_follows_an_archive(make, tmp_path, kind):
+    archive = tmp_path / f"all.{kind}"
+    found = set()
+    for number, when in ((1, 1_000_000_000), (2, 1_100_000_000)):
+        path = make(RGB + number)
+        if kind == "zip":
+            with zipfile.ZipFile(archive, "w") as packed:
+                packed.write(path, "inner/scene.tif")
+        else:
+            with tarfile.open(archive, "w") as packed:
+                packed.add(path, "inner/scene.tif")
+        os.utime(archive, (when, when))
+        found.add(Scene.open(f"/vsi{kind}/{archive}/inner/scene.tif").fingerprint)
+    assert len(found) == 2
+
+
 def test_a_vrt_whose_sources_are_missing_is_refused(make, tmp_path):
     path = tmp_path / "stack.vrt"
     source = (
@@ -368,6 +427,20 @@ def test_ground_control_points_tell_where_a_scene_is(make):
     assert (scene.georeferencing, scene.transform) == ("gcps", None)
     assert scene.crs.to_epsg() == 32633
     assert scene.gsd == pytest.approx(10 / 0.9996, rel=1e-4)
+
+
+def test_control_points_on_both_sides_of_the_antimeridian_are_neighbors(make):
+    def at(row, col):
+        lon = (179.99 + 0.0001 * col + 180) % 360 - 180
+        return GroundControlPoint(row, col, lon, -17 - 0.0001 * row)
+
+    points = [at(row, col) for row in (0, 100, 200) for col in (0, 100, 200)]
+    values = np.zeros((1, 200, 200), np.uint8)
+    scene = Scene.open(make(values, crs=None, gcps=(points, "EPSG:4326")))
+    assert scene.gsd == pytest.approx(10.8, rel=0.02)
+    xs, ys = scene.georeference.to_crs([0, 200], [0, 200])
+    assert xs == pytest.approx([179.99, 180.01])
+    assert ys == pytest.approx([-17, -17.02])
 
 
 def test_control_points_that_lead_nowhere_are_refused(make):
