@@ -27,6 +27,7 @@ from rasterio.errors import NotGeoreferencedWarning
 import geocamss
 from geocamss.cli.main import main
 from geocamss.errors import InputError, OutputError, ReadError, SceneError
+from geocamss.output import features as features_module
 from geocamss.output import polygons
 from geocamss.output.legend import read_legend
 from geocamss.output.scheme import read_scheme
@@ -355,6 +356,54 @@ def test_a_class_that_is_not_there_is_told(tmp_path):
     named(raster, ["building"])
     with pytest.raises(InputError, match=r"'bulding'.*did you mean 'building'"):
         vectorize(raster, tmp_path / "o.gpkg", square=["bulding"])
+
+
+def test_large_numbers_that_come_late_are_kept(tmp_path, monkeypatch):
+    """The first batch makes the field: it must have room for those of later ones."""
+    monkeypatch.setattr(features_module, "BATCH", 10)
+    pixels = np.zeros((20, 20), np.uint32)
+    pixels[::2, ::2] = 1
+    pixels[-1, -1] = 4_000_000_000
+    raster = write_map(tmp_path / "c.tif", pixels, nodata=None)
+    for ending in FORMATS:
+        vectorize(raster, tmp_path / f"o{ending}")
+        frame = read(tmp_path / f"o{ending}")
+        assert sorted(set(frame["class"])) == [0, 1, 4_000_000_000]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "said"),
+    [
+        ("complex_int16", 1, "holds whole numbers, band 1 is complex_int16"),
+        ("complex64", 1, "holds whole numbers, band 1 is complex64"),
+        ("uint64", 2**63 + 5, f"at most {2**63 - 1}, found {2**63 + 5}"),
+    ],
+)
+def test_numbers_that_no_class_can_have_are_told(tmp_path, kind, value, said):
+    pixels = np.array([[1, value]], "uint64" if kind == "uint64" else "complex64")
+    with rasterio.open(
+        tmp_path / "c.tif", "w", driver="GTiff", dtype=kind, count=1, height=1, width=2, crs=UTM,
+        transform=NORTH_UP,
+    ) as target:  # fmt: skip
+        target.write(pixels, 1)
+    with pytest.raises(SceneError, match=said):
+        vectorize(tmp_path / "c.tif", tmp_path / "o.gpkg")
+
+
+def test_numbers_that_differ_beyond_a_floats_digits_are_kept_apart(tmp_path):
+    raster = write_map(tmp_path / "c.tif", np.array([[2**60, 2**60 + 1]], np.uint64), nodata=None)
+    vectorize(raster, tmp_path / "o.parquet")
+    assert read(tmp_path / "o.parquet")["class"].tolist() == [2**60, 2**60 + 1]
+
+
+@pytest.mark.parametrize("number", [1e30, 1e308])
+def test_shaping_by_any_finite_number_is_done(tmp_path, number):
+    raster = write_map(tmp_path / "c.tif", landscape(40, 50))
+    vectorize(raster, tmp_path / "s.gpkg", simplify=number)
+    found = read(tmp_path / "s.gpkg")
+    assert shapely.coverage_is_valid(found.geometry.values)
+    vectorize(raster, tmp_path / "m.gpkg", min_area=number)
+    assert len(read(tmp_path / "m.gpkg")) == 1
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ __all__ = ["Band", "BandSource", "ClassMap"]
 BAND_PIXELS = 1 << 19
 """Pixels that are read at once: what fits a processor's cache is done in half the time."""
 
+_LARGEST = int(np.iinfo(np.int64).max)
+"""What files can hold in a field of whole numbers."""
+
 
 @dataclass(frozen=True)
 class Band:
@@ -77,7 +80,7 @@ class ClassMap:
             SceneError: a file cannot be opened, is no class raster, or their sizes differ.
         """
         with _open(classes) as source:
-            if not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
+            if not source.dtypes[0].startswith(("int", "uint")):  # GDAL has types that NumPy lacks
                 raise SceneError(
                     f"{classes}: a class map holds whole numbers, band 1 is {source.dtypes[0]}; "
                     "convert it first, for instance with gdal_translate -ot Byte"
@@ -191,7 +194,13 @@ def _numbers(source: Any, window: Window) -> NDArray[np.int64]:
     valid = source.read_masks(1, window=window) > 0
     if found.dtype == np.uint8:
         return np.flatnonzero(np.bincount(found[valid], minlength=256))
-    return np.unique(found[valid]).astype(np.int64)
+    numbers = np.unique(found[valid])
+    if len(numbers) and int(numbers[-1]) > _LARGEST:
+        raise SceneError(
+            f"{source.name}: class values are at most {_LARGEST}, found {numbers[-1]}; renumber "
+            "the classes"
+        )
+    return numbers.astype(np.int64)
 
 
 def _read(source: Any, window: Window, numbers: tuple[int, ...] | None) -> NDArray[np.uint8]:
@@ -201,7 +210,7 @@ def _read(source: Any, window: Window, numbers: tuple[int, ...] | None) -> NDArr
         return np.asarray(found)
     valid = source.read_masks(1, window=window) > 0
     if numbers is not None:
-        values = np.searchsorted(np.array(numbers), found)
+        values = np.searchsorted(np.array(numbers), found.astype(np.int64))
         return np.where(valid, values, NODATA).astype(np.uint8)
     wrong = valid & ((found < 0) | (found >= NODATA))
     if wrong.any():

@@ -10,6 +10,7 @@ and the borders between them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,9 @@ Bytes = NDArray[np.uint8]
 
 _HOLD = 1 << 21
 """Borders that are gathered before equal ones are added up."""
+
+_ALL = 2.0**62
+"""More units than all pixels of a map have together."""
 
 
 class Sieved:
@@ -63,7 +67,7 @@ def sieve(
         runs = find_runs(band.classes, band.row)
         survey.add(band.classes, runs, ground.of_runs(runs))
     graph, region_of = survey.graph()
-    merged = _merge(graph, int(np.ceil(min_area / ground.unit)))
+    merged = _merge(graph, math.ceil(min(min_area / ground.unit, _ALL)))
     values = merged[region_of]
 
     numbering = _Numbering(source.width)

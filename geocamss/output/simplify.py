@@ -141,7 +141,7 @@ class _Paths:
             square = self._displacement(first[part], last[part], between[part])
             # Exponent and two bits of the fraction: ordered as the numbers are.
             level = square.view(np.int64) >> 50
-            level[square > self._tolerance**2] = _NEVER
+            level[square > self._tolerance * self._tolerance] = _NEVER  # which may be infinite
             found.append(level)
         return np.concatenate(found)
 

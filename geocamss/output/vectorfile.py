@@ -122,15 +122,20 @@ def _discard(part: Path) -> None:
 
 
 def _write_geopackage(batches: Iterator[Features], part: Path, target: Path, look: _Look) -> None:
+    # Every program reads 32 bits; whatever a batch holds, all must fit in what the first one makes.
+    short = all(abs(number) < 1 << 31 for number in (look.numbers or {}).values())
     for number, batch in enumerate(batches):
+        fields = batch.fields
+        if short:
+            fields = fields | {"class": fields["class"].astype(np.int32)}
         geometry = shapely.to_wkb(batch.geometry)
         needed = _SPARE_BYTES + 2 * sum(len(shape) for shape in geometry)
         with _told(target, needed), _gdal_options():
             pyogrio.raw.write(
                 part,
                 geometry,
-                [_plain(values) for values in batch.fields.values()],
-                list(batch.fields),
+                list(fields.values()),
+                list(fields),
                 layer=LAYER,
                 driver="GPKG",
                 geometry_type="Polygon",
@@ -141,13 +146,6 @@ def _write_geopackage(batches: Iterator[Features], part: Path, target: Path, loo
     if look.scheme is not None:
         with _told(target):
             embed_style(part, LAYER, look.scheme, numbers=look.numbers)
-
-
-def _plain(values: Any) -> Any:
-    """Whole numbers as 32 bits where they fit in: every program reads those."""
-    if values.dtype != np.int64 or (len(values) and np.abs(values).max() >= 1 << 31):
-        return values
-    return values.astype(np.int32)
 
 
 def _write_parquet(batches: Iterator[Features], part: Path, target: Path, look: _Look) -> None:
