@@ -7,7 +7,8 @@ area is that of the ellipsoid's surface under it, whatever the CRS:
 - Any other CRS that can be transformed to longitude and latitude: the pixel's edges are carried
   over to the sphere of equal area, on a lattice of points with linear interpolation in between.
   Thus a Web Mercator pixel at 60 degrees north counts a quarter of its nominal area.
-- A CRS without a place on Earth (a local one): width times height, in meters.
+- A CRS without a place on Earth (a local one), or without a way there that PROJ knows: width times
+  height, in meters.
 - No CRS: a pixel is 1.
 """
 
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyproj
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
@@ -231,7 +233,10 @@ def _surface(
     if known.is_geographic and not known.is_derived and upright:
         return _Parallels(known, transform, height)
     if known.geodetic_crs is not None and (known.is_projected or known.is_geographic):
-        return _Curved(known, transform, width, height)
+        try:
+            return _Curved(known, transform, width, height)
+        except ProjError:
+            pass  # it cannot be undone
     return _Plane(abs(transform.determinant) * _meters(known) ** 2)
 
 

@@ -1,7 +1,8 @@
 """Spacing: how many meters on the ground a step from pixel to pixel is.
 
 It is measured along the ellipsoid at points spread over the map, with linear interpolation in
-between. Without a CRS, or off the Earth, a pixel is 1.
+between. Without a CRS, or off the Earth, a pixel is 1; where PROJ finds no way to the ground, units
+of the CRS count as they are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 from scipy.ndimage import map_coordinates
 
-from geocamss.scene.ground import ground_distance
+from geocamss.scene.ground import ground_distance, unit_length
 
 __all__ = ["Spacing"]
 
@@ -80,8 +81,10 @@ def _measured(
     pixels = np.hypot(stop[0] - start[0], stop[1] - start[1]) / moved
     try:
         meters = ground_distance(crs, start, stop) / pixels
-    except (CRSError, ProjError):
+    except CRSError:
         meters = np.full(len(pixels), np.nan)
+    except ProjError:  # a projection that cannot be undone
+        meters = np.full(len(pixels), moved * (unit_length(crs) or math.nan))
     known = np.isfinite(meters)
     positive = meters[known & (meters > 0)]
     if not len(positive):

@@ -8,6 +8,8 @@ import pytest
 from affine import Affine
 from rasterio.crs import CRS
 
+from geocamss.output.areas import PixelAreas
+from geocamss.output.runs import find_runs
 from geocamss.output.spacing import Spacing
 
 
@@ -52,3 +54,13 @@ def test_toward_a_pole_steps_shrink_to_nothing():
         right, geod.inv(start - 0.05, latitude, start + 0.05, latitude)[2], rtol=3e-3, atol=0.1
     )
     np.testing.assert_allclose(down, 11_132, rtol=0.01)
+
+
+def test_a_projection_that_cannot_be_undone_counts_by_its_unit():
+    crs = CRS.from_proj4("+proj=tmerc +lat_0=0 +lon_0=15 +k=0.9996 +x_0=500000 +y_0=0 +R=6371000")
+    transform = Affine(10, 0, 5e5, 0, -20, 53e5)
+    down, right = Spacing(crs, transform, 40, 40).at(np.array([3]), np.array([4]))
+    assert (down, right) == (pytest.approx(20), pytest.approx(10))
+    ground = PixelAreas(crs, transform, 40, 40)
+    runs = find_runs(np.zeros((40, 40), np.uint8), 0)
+    assert ground.of_runs(runs).sum() * ground.unit == pytest.approx(1600 * 200)
