@@ -9,12 +9,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import Transformer
+from pyproj.enums import TransformDirection
 from pyproj.exceptions import CRSError, ProjError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError as RasterCRSError
 
 from geocamss.errors import GridError, InputError
-from geocamss.scene.ground import transformer, unit_length
+from geocamss.scene.ground import horizontal, unit_length
 
 __all__ = ["NEEDS", "Mosaic", "Rule", "TileLattice"]
 
@@ -170,9 +172,13 @@ class TileLattice:
         if self.crs.is_geographic:
             half = 180.0 / _degrees(self.crs)
             return np.asarray((xs >= -half) & (xs < half) & (abs(ys) <= half / 2))
-        lonlat = CRS.from_epsg(4326)
-        there = transformer(self.crs, lonlat).transform(xs, ys)
-        back = transformer(lonlat, self.crs).transform(*there)
+        # By its own longitudes: the way to those of another datum may lead back elsewhere.
+        system = horizontal(self.crs.to_wkt())
+        if system.geodetic_crs is None:
+            raise GridError(f"{self.crs.to_string()} is tied to no place on a globe")
+        turn = Transformer.from_crs(system, system.geodetic_crs.to_2d(), always_xy=True)
+        there = turn.transform(xs, ys)
+        back = turn.transform(*there, direction=TransformDirection.INVERSE)
         near = 0.5 * max(self.across, self.down)
         with np.errstate(invalid="ignore"):
             return np.asarray((abs(back[0] - xs) < near) & (abs(back[1] - ys) < near))

@@ -28,6 +28,9 @@ STEP = 32
 STEP_METERS = 200.0
 """Between larger pixels the Earth curves too much: they are all exact."""
 
+UNEVEN = 8.0
+"""Neighboring positions that are so many times farther apart than most have no ground between."""
+
 ALL = slice(None)
 """All rows of a tile."""
 
@@ -163,7 +166,7 @@ def _positions(
     if _meters(lattice) <= STEP_METERS:
         i, j = _nodes(len(ys), STEP), _nodes(len(xs), STEP)
         nodes = _exact(*np.meshgrid(xs[j], ys[i]), lattice, file)
-        if not _wraps(nodes[0], file):
+        if _even(*nodes):
             if not _near(*nodes, file.shape):
                 return None
             across = (_between(values, i, len(ys))[part] for values in nodes)
@@ -209,12 +212,20 @@ def _exact(xs: Floats, ys: Floats, lattice: TileLattice, file: Any) -> tuple[Flo
     return a * xs + b * ys + c, d * xs + e * ys + f
 
 
-def _wraps(cols: Floats, file: Any) -> bool:
-    """Whether longitudes begin anew between nodes: nothing lies between those."""
-    if not file.crs.is_geographic:
+def _even(cols: Floats, rows: Floats) -> bool:
+    """Whether positions of nodes follow each other evenly, so that others lie between them.
+
+    They do not where longitudes begin anew: the raster's own, or those of its CRS.
+    """
+    if min(cols.shape) < 4:  # too few to say what is usual
         return False
-    jumps = np.abs(np.diff(cols, axis=1)) * abs(file.transform.a)
-    return bool(np.nanmax(np.where(np.isfinite(jumps), jumps, 0.0), initial=0.0) > 180.0)
+    for axis in (0, 1):
+        with np.errstate(invalid="ignore"):
+            steps = np.hypot(np.diff(cols, axis=axis), np.diff(rows, axis=axis))
+        known = steps[np.isfinite(steps)]
+        if known.size and known.max() > UNEVEN * np.median(known):
+            return False
+    return True
 
 
 def _middle(file: Any) -> float:

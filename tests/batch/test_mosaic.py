@@ -199,6 +199,42 @@ def test_across_the_antimeridian_both_sides_are_there(tmp_path, target):
     np.testing.assert_array_equal(look_up(vrt, lons, lats, lonlat), [0, 1, 2, 2, 255, 255])
 
 
+@pytest.mark.parametrize("target", ["EPSG:3832", "EPSG:32701"])
+def test_a_world_map_that_ends_at_the_antimeridian_goes_on_beyond_it(tmp_path, target):
+    """Positions leap by the Earth's girth there, and nothing lies between."""
+    edge, mercator = 20_037_508.342789244, CRS.from_epsg(3857)
+    lattice = Mosaic(target, gsd=10, tile=256).lattice(10)
+    compared = 0
+    for name, left in (("west", edge - 4_000), ("east", -edge)):
+        place = Affine(10, 0, left, 0, -10, -1_900_000)
+        folder = write_map(
+            tmp_path / name, np.zeros((400, 400), np.uint8), None, crs=mercator, place=place
+        )
+        turn = pyproj.Transformer.from_crs(lattice.crs, mercator, always_xy=True)
+        for row, col in sorted(tiles_of(folder / "classes.tif", lattice)):
+            found = nearest(folder, ("classes",), lattice, row, col)
+            xs, ys = centers((256, 256), lattice.transform(row, col))
+            cols, rows = ~place * turn.transform(xs, ys)
+            inside = (cols >= 0) & (cols < 400) & (rows >= 0) & (rows < 400)
+            got = np.zeros(256 * 256, bool) if found is None else found["classes"][0].ravel() == 0
+            clear = np.minimum(abs(cols % 400), abs(rows % 400)) > 0.02
+            np.testing.assert_array_equal(got[clear], inside[clear], f"{name} {row} {col}")
+            compared += (inside & clear).sum()
+    assert compared > 200_000
+
+
+@pytest.mark.parametrize("epsg", [5514, 31468, 3003, 27700, 3857])
+def test_all_ground_of_a_system_is_on_earth(epsg):
+    """Whatever the way from its datum to another one does to coordinates."""
+    lattice = Mosaic(f"EPSG:{epsg}").lattice(0.1)
+    system = pyproj.CRS.from_epsg(epsg)
+    west, south, east, north = system.area_of_use.bounds
+    turn = pyproj.Transformer.from_crs(system.geodetic_crs, system, always_xy=True)
+    lons, lats = np.meshgrid(np.linspace(west, east, 40), np.linspace(south, north, 40))
+    xs, ys = turn.transform(lons[1:-1, 1:-1], lats[1:-1, 1:-1])
+    assert lattice.on_earth(xs, ys).all()
+
+
 def test_zones_meet_without_a_gap(tmp_path):
     """Maps of zones 32 and 33 that touch at 12 degrees east leave no pixel between them free."""
     maps = []
