@@ -46,6 +46,9 @@ DATA_VARIABLE = "GEOCAMSS_DATA"
 MAX_RECIPE_BYTES = 1 << 20
 """No recipe is longer; a file that is has been mistaken for one."""
 
+STAGE_SEED = 7919
+"""From the seed of one stage to the next: no stage repeats the random numbers of another."""
+
 _NEAR = 0.6
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -218,7 +221,8 @@ class Recipe(_Strict):
             if name not in known:
                 raise ValueError(f"stages.{number}: no source {name!r}{_suggest(name, known)}")
         whole = self.model_dump(exclude={"stages"}, exclude_unset=True)
-        whole["training"] = _merged(whole.get("training", {}), stage.training)
+        own_numbers = {"seed": self.training.seed + STAGE_SEED * number}
+        whole["training"] = _merged(whole.get("training", {}), own_numbers | stage.training)
         whole["sources"] = [
             {**dumped, **stage.sources.get(source.name, {})}
             for dumped, source in zip(whole["sources"], self.sources, strict=True)
