@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,16 @@ class Loop(pl.LightningModule):
         return self._seconds + time.monotonic() - self._started
 
     @property
+    def _spent(self) -> bool:
+        """Whether all steps, or all the time, are used up."""
+        return progress(self.global_step, self.seconds, self._training) >= 1
+
+    @property
+    def _patience_lost(self) -> bool:
+        """Whether it has got no better for too long."""
+        return self._training.patience is not None and self._worse >= self._training.patience
+
+    @property
     def clip(self) -> float:
         """Largest norm of the gradient."""
         return self._training.clip
@@ -85,6 +96,11 @@ class Loop(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Start the clock: reading the data does not count."""
         self._started = time.monotonic()
+
+    def on_train_start(self) -> None:
+        """Take no step more where the state to resume from is that of the end."""
+        if self._spent or self._patience_lost:
+            self.trainer.should_stop = True
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; no decay of biases, normalizations and single vectors."""
@@ -134,15 +150,14 @@ class Loop(pl.LightningModule):
         """Update the moving average; stop when the time is up."""
         del outputs, batch, index
         self._update_average()
-        if progress(self.global_step, self.seconds, self._training) >= 1:
+        if self._spent:
             self.trainer.should_stop = True
 
     def on_train_epoch_end(self) -> None:
         """Score the moving average and write the state; stop when it gets no better."""
-        ended = progress(self.global_step, self.seconds, self._training) >= 1
-        if ended or (self.current_epoch + 1) % self._training.validate_every == 0:
+        if self._spent or (self.current_epoch + 1) % self._training.validate_every == 0:
             self.validate_average()
-            if self._training.patience is not None and self._worse >= self._training.patience:
+            if self._patience_lost:
                 _log.info("no better for %d validations: training ends", self._worse)
                 self.trainer.should_stop = True
         if self._state is not None:
@@ -186,18 +201,21 @@ class Loop(pl.LightningModule):
         return self._objective.segmenter(network, self._card)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the clock and the best score."""
+        """Add the clock and the best scores."""
         checkpoint["geocamss"] = {
             "seconds": self.seconds,
             "best_miou": self._best_miou,
+            "best_scores": None if self.best_scores is None else asdict(self.best_scores),
             "worse": self._worse,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the clock and the best score."""
+        """Take up the clock and the best scores."""
         self._seconds = float(checkpoint["geocamss"]["seconds"])
         self._best_miou = float(checkpoint["geocamss"]["best_miou"])
         self._worse = int(checkpoint["geocamss"]["worse"])
+        scores = checkpoint["geocamss"]["best_scores"]
+        self.best_scores = None if scores is None else _scores(scores)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -210,3 +228,8 @@ class Loop(pl.LightningModule):
                 mine.lerp_(theirs[name], 1 - decay)
             else:
                 mine.copy_(theirs[name])
+
+
+def _scores(saved: Mapping[str, Any]) -> Scores:
+    """Scores out of a state, which turns tuples into lists."""
+    return Scores(**{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()})

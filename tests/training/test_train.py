@@ -15,9 +15,12 @@ import yaml
 from rasterio.errors import NotGeoreferencedWarning
 
 from geocamss.errors import RecipeError
+from geocamss.evaluation.scores import Scores
 from geocamss.models import checkpoint, registry
 from geocamss.models.header import read_card
 from geocamss.models.segmenter import Sampling
+from geocamss.training import loop as loop_module
+from geocamss.training import train as train_module
 from geocamss.training.evaluation import score_images
 from geocamss.training.objective import CamssObjective
 from geocamss.training.recipe import Recipe, load_recipe
@@ -175,6 +178,33 @@ def test_a_killed_run_resumes_to_the_same_losses(tmp_path, data, monkeypatch):
         assert torch.equal(network.state_dict()[name], tensor), name
 
 
+@pytest.mark.parametrize("patience", [None, 1])
+def test_a_run_killed_at_its_end_keeps_its_best_and_takes_no_step_more(
+    tmp_path, data, monkeypatch, patience
+):
+    found = iter([0.9, 0.5, 0.4])  # the best is far behind when the power goes
+
+    def worse(*_):
+        score = next(found)
+        return Scores((score,) * 2, (math.nan, score), (score,) * 2, (score,) * 2, score, score)
+
+    monkeypatch.setattr(loop_module, "score_images", worse)
+    path = recipe_file(tmp_path, max_steps=4, patience=patience)
+    out = tmp_path / "cut.safetensors"
+
+    def cut(*_):
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "_export", cut)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(recipe_of(path), path, out, data=data)
+    rest = train(recipe_of(path), path, out, data=data, resume=True)
+    assert rest.steps == 4
+    assert rest.losses == ()
+    assert rest.card.metrics["validation_miou"] == 0.9
+
+
 STAGES = [{"training": {"max_steps": 4}}, {"training": {"max_steps": 5, "learning_rate": 0.002}}]
 
 
@@ -183,7 +213,8 @@ def test_stages_are_trainings_that_start_from_each_other(tmp_path, data):
     whole = train(recipe_of(path), path, tmp_path / "whole.safetensors", data=data)
     start, losses = None, ()
     for number, stage in enumerate(STAGES):
-        part = recipe_file(tmp_path, **stage["training"])
+        # No stage repeats the random numbers of the one before.
+        part = recipe_file(tmp_path, seed=7919 * number, **stage["training"])
         out = tmp_path / f"{number}.safetensors"
         result = train(recipe_of(part), part, out, data=data, start_from=start)
         start, losses = out, losses + result.losses
