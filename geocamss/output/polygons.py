@@ -116,7 +116,8 @@ def _features(
 ) -> Iterator[Features]:
     ground = PixelAreas(source.crs, source.transform, source.width, source.height)
     shaper = Shaper(source, scheme, shaping, ground.unit)
-    tracer = Tracer(source.width, measures=3, shared_vertices=shaping.simplify > 0)
+    # What is shaped is often edited next: then neighbors need the vertices of their borders in common.
+    tracer = Tracer(source.width, measures=3, shared_vertices=shaping.changes_borders)
 
     def regions() -> Iterator[Regions]:
         for band in _shaped(_Told(source, tell), ground, shaping).bands(band_pixels):

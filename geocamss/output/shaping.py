@@ -45,6 +45,11 @@ class Shaping:
                 raise InputError(f"{name} must be {unit}, 0 or more, got {number!r}")
         object.__setattr__(self, "square", tuple(self.square))
 
+    @property
+    def changes_borders(self) -> bool:
+        """Whether polygons are to be others than the map's own, right angles aside."""
+        return self.min_area > 0 or self.smooth or self.simplify > 0
+
 
 EXACT = Shaping()
 """Polygons as the map has them."""
