@@ -21,12 +21,13 @@ import rasterio
 import shapely
 from affine import Affine
 from rasterio import features
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 
 import geocamss
 from geocamss.cli.main import main
-from geocamss.errors import InputError, OutputError, ReadError, SceneError
+from geocamss.errors import GeocamssWarning, InputError, OutputError, ReadError, SceneError
 from geocamss.output import features as features_module
 from geocamss.output import polygons
 from geocamss.output.legend import read_legend
@@ -356,6 +357,29 @@ def test_a_class_that_is_not_there_is_told(tmp_path):
     named(raster, ["building"])
     with pytest.raises(InputError, match=r"'bulding'.*did you mean 'building'"):
         vectorize(raster, tmp_path / "o.gpkg", square=["bulding"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"min_area": 2_000}, {"smooth": True}, {"simplify": 15}, {"min_area": 900, "smooth": True}],
+)
+def test_shaped_polygons_have_the_vertices_of_their_borders_in_common(tmp_path, options):
+    raster = write_map(tmp_path / "c.tif", landscape(80, 90))
+    vectorize(raster, tmp_path / "o.gpkg", **options)
+    assert shapely.coverage_is_valid(read(tmp_path / "o.gpkg").geometry.values)
+
+
+def test_control_points_that_are_not_used_are_told(tmp_path):
+    pixels = landscape(30, 40)
+    points = [
+        GroundControlPoint(row, column, 5e5 + 10 * column, 5e6 - 10 * row)
+        for row, column in ((0, 0), (0, 40), (30, 0), (30, 40))
+    ]
+    raster = write_map(tmp_path / "c.tif", pixels, None, Affine.identity())
+    with rasterio.open(raster, "r+") as target:
+        target.gcps = points, CRS.from_epsg(32633)
+    with pytest.warns(GeocamssWarning, match=r"c\.tif: has ground control points.*gdalwarp"):
+        vectorize(raster, tmp_path / "o.gpkg")
 
 
 def test_large_numbers_that_come_late_are_kept(tmp_path, monkeypatch):

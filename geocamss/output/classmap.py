@@ -18,7 +18,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from geocamss.classes import NODATA
-from geocamss.errors import ReadError, SceneError
+from geocamss.errors import GeocamssWarning, ReadError, SceneError
 
 __all__ = ["Band", "BandSource", "ClassMap"]
 
@@ -76,6 +76,8 @@ class ClassMap:
     def open(cls, classes: Path, confidence: Path | None = None) -> Self:
         """Look at the files.
 
+        Warns of ground control points where they are all that says where the map lies.
+
         Raises:
             SceneError: a file cannot be opened, is no class raster, or their sizes differ.
         """
@@ -84,6 +86,13 @@ class ClassMap:
                 raise SceneError(
                     f"{classes}: a class map holds whole numbers, band 1 is {source.dtypes[0]}; "
                     "convert it first, for instance with gdal_translate -ot Byte"
+                )
+            if source.crs is None and source.gcps[0]:
+                warnings.warn(
+                    f"{classes}: has ground control points, which are not used: its polygons will "
+                    "be in pixels; put it on a grid first, for instance with gdalwarp -r near",
+                    GeocamssWarning,
+                    stacklevel=2,
                 )
             found = cls(
                 Path(classes),
