@@ -245,7 +245,10 @@ class MapScene(Algorithm):
             words += ["--gsd", repr(self.parameterAsDouble(parameters, self.GSD, context))]
         crs = self.parameterAsCrs(parameters, self.CRS, context)
         if crs.isValid():
-            words += ["--crs", crs.authid() if ":" in crs.authid() else crs.toWkt()]
+            code = crs.authid()
+            # What a user has defined has a number that QGIS alone knows.
+            known = ":" in code and not code.startswith("USER:")
+            words += ["--crs", code if known else crs.toWkt()]
         for name, option in ((self.BANDS, "--bands"), (self.DEVICE, "--device")):
             text = self.parameterAsString(parameters, name, context).strip()
             if text:
