@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,19 @@ LEVELS = 250
 """Stored value of probability one, and of the largest doubt there can be; a level is 0.004."""
 
 _SIDES = ("top", "bottom", "left", "right")
+
+_NEEDED = {f"{name}.npy" for name in ("classes", "confidence", *_SIDES)}
+"""What the file of every block holds."""
+
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,  # a bit says that it is encrypted; NotImplementedError is one
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading an archive whose bits have flipped comes to."""
 
 
 def layers(classes: int, *, doubt: bool, probabilities: bool) -> int:
@@ -91,8 +105,9 @@ class BlockStore:
         """Whether the block's file is there and whole: every checksum is computed."""
         try:
             with zipfile.ZipFile(self.path(block)) as archive:
-                return archive.testzip() is None
-        except (OSError, zipfile.BadZipFile):
+                names = set(archive.namelist())
+                return names >= _NEEDED and archive.testzip() is None
+        except _DAMAGED:
             return False
 
     def open(self, block: Block) -> BlockFile:
