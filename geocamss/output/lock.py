@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import TextIO
 from geocamss.errors import OutputError
 
 __all__ = ["take_lock"]
+
+HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+"""What the kernel says when another process holds a lock."""
 
 
 def take_lock(file: Path, folder: Path, who: str) -> TextIO:
@@ -24,12 +28,18 @@ def take_lock(file: Path, folder: Path, who: str) -> TextIO:
 
     Raises:
         OSError: the file cannot be made.
-        OutputError: another process holds the lock.
+        OutputError: another process holds the lock, or the file system knows none.
     """
     lock = file.open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        if error.errno not in HELD:
+            lock.close()
+            raise OutputError(
+                f"the file system of {folder} has no locks ({error.strerror or error}), which keep "
+                "two runs from writing there at once; choose another folder with -o"
+            ) from error
         lock.seek(0)
         holder = lock.read().strip() or "unknown"
         lock.close()

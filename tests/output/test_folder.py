@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import shutil
@@ -181,6 +182,15 @@ def test_one_run_at_a_time_and_a_dead_one_holds_nothing(tmp_path):
     leave.set()
     process.join()
     finish(tmp_path / "out")
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def unknown(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", unknown)
+    with pytest.raises(OutputError, match="has no locks"), folder(tmp_path / "out"):
+        pass
 
 
 def test_a_file_or_a_locked_folder_is_refused(tmp_path):
