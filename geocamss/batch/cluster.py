@@ -166,6 +166,13 @@ def _remote(scheduler: str) -> Iterator[Client]:
     where: dict[str, Any] = {"scheduler_file": scheduler} if is_file else {"address": scheduler}
     try:
         client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (TypeError, AssertionError, ImportError) as error:
+        # What a scheduler file holds, or a kind of address asks for, is checked in no other way.
+        why = error or type(error).__name__
+        raise InputError(
+            f"{scheduler!r} is no scheduler that can be reached from here ({why}); give an "
+            "address as in tcp://10.0.0.1:8786, or the file that the scheduler has written"
+        ) from error
     except (OSError, TimeoutError, ValueError, KeyError) as error:
         raise InputError(
             f"the scheduler at {scheduler} does not answer within {CONNECT_SECONDS:.0f} s "

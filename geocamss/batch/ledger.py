@@ -69,6 +69,7 @@ class Record:
         fields = dict(content)
         fields["areas"] = tuple(ClassArea(**area) for area in fields["areas"])
         fields["outputs"] = tuple(fields["outputs"])
+        files_of(fields["outputs"])  # raises on names that are none of ours
         fields["sizes"] = dict(fields.get("sizes", {}))
         return cls(**fields)
 
@@ -118,7 +119,7 @@ class Ledger:
         """The record of a scene; None where there is none, or it is damaged."""
         try:
             return Record.of(json.loads(self._file(scene).read_text("utf-8")))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
 
     def finished(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from geocamss.batch.cluster import machine
+from geocamss.batch.cluster import connect, machine
 from geocamss.batch.ledger import Ledger, Record
 from geocamss.batch.worker import failure_of
 from geocamss.errors import (
@@ -114,11 +114,52 @@ def test_a_finished_map_is_known_again(ledger):
     assert ledger.finished("s", "k", ["classes"], "exact") is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", json.dumps({"key": 3}), "\x00"])
+def written(**changes) -> str:
+    return json.dumps(asdict(RECORD) | changes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        json.dumps({"key": 3}),
+        "\x00",
+        "[" * 100_000,
+        written(outputs=["vectors"]),
+        written(outputs=[[]]),
+        written(outputs=3),
+        written(sizes=3),
+    ],
+)
 def test_a_damaged_record_is_none(ledger, text):
     publish(ledger, "classes.tif", "classes.tif.aux.xml")
     (ledger.folder / "s.json").write_text(text)
     assert ledger.finished("s", "k", ["classes"], "exact") is None
+    assert ledger.finished("s", "another", ["classes"], "exact") is None
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "tls://127.0.0.1:9",
+        "ucx://127.0.0.1:9",
+        "unknown://127.0.0.1:9",
+        "[1].json",
+        "{}.json",
+        '{"address": null}.json',
+        '{"addr.json',
+    ],
+)
+def test_what_leads_to_no_scheduler_is_named(tmp_path, monkeypatch, where):
+    monkeypatch.setattr("geocamss.batch.cluster.CONNECT_SECONDS", 1.0)
+    if "://" not in where:
+        (tmp_path / "file.json").write_text(where.removesuffix(".json"))
+        where = str(tmp_path / "file.json")
+    with pytest.raises(InputError, match="scheduler"), connect(where, None, lambda _: None):
+        pass
 
 
 def test_polygons_of_another_shape_are_another_map(ledger):
