@@ -92,12 +92,13 @@ def report(
 
 def _totals(scenes: Sequence[SceneResult]) -> dict[str, Any]:
     mapped = [scene for scene in scenes if scene.mapped]
+    placed = any(map(_has_place, mapped))
     areas: dict[tuple[int, str], list[float]] = {}
     for scene in mapped:
         for area in scene.areas:
             sums = areas.setdefault((area.value, area.name), [0.0, 0.0])
             sums[0] += area.pixels
-            sums[1] += area.area_m2
+            sums[1] += area.area_m2 if _has_place(scene) or not placed else 0.0
     covered = sum(area for _, area in areas.values())
     return {
         "scenes": len(scenes),
@@ -111,12 +112,17 @@ def _totals(scenes: Sequence[SceneResult]) -> dict[str, Any]:
                 "class": value,
                 "name": name,
                 "pixels": int(pixels),
-                "area_m2": area,
+                "area_m2": area if placed else None,
                 "share": area / covered if covered else 0.0,
             }
             for (value, name), (pixels, area) in areas.items()
         ],
     }
+
+
+def _has_place(scene: SceneResult) -> bool:
+    """Whether a map's areas are square meters: without a CRS they are counts of pixels."""
+    return any(area.area_m2 != area.pixels for area in scene.areas)
 
 
 def _request(request: Request) -> dict[str, Any]:
@@ -160,7 +166,7 @@ def _scene(scene: SceneResult) -> dict[str, Any]:
                 "class": area.value,
                 "name": area.name,
                 "pixels": area.pixels,
-                "area_m2": area.area_m2,
+                "area_m2": area.area_m2 if _has_place(scene) else None,
                 "share": area.share,
                 "confidence": area.mean_confidence,
             }
@@ -240,7 +246,7 @@ def _areas(totals: dict[str, Any]) -> Iterable[Iterable[str]]:
     for area in totals["areas"]:
         yield (
             _cell(area["name"]),
-            _cell(f"{area['area_m2'] / 1e6:,.3f}", "n"),
+            _cell("" if area["area_m2"] is None else f"{area['area_m2'] / 1e6:,.3f}", "n"),
             _cell(_percent(area["share"]), "n"),
             _cell(f"{area['pixels']:,}", "n"),
         )

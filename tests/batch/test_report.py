@@ -158,3 +158,21 @@ def test_without_maps_there_is_no_catalog(tmp_path):
     (tmp_path / "catalog.json").write_text("{}")
     assert write_catalog(tmp_path, [failed(tmp_path, "three", "why")]) is None
     assert not (tmp_path / "catalog.json").exists()
+
+
+def test_pixels_without_a_place_are_no_square_meters(tmp_path):
+    counted = (
+        ClassArea(0, "land", 900, 900.0, 0.9, None),
+        ClassArea(1, "water", 100, 100.0, 0.1, None),
+    )
+    photo = result(tmp_path, "photo", areas=counted)
+    said = report([photo, result(tmp_path, "s")], Request(), datetime.now(UTC), 1.0)
+    land, water = said["totals"]["areas"]
+    assert (land["pixels"], land["area_m2"], land["share"]) == (1050, 1500.0, 0.75)
+    assert (water["pixels"], water["area_m2"], water["share"]) == (150, 500.0, 0.25)
+    assert [area["area_m2"] for area in said["scenes"][0]["areas"]] == [None, None]
+    alone = report([photo], Request(), datetime.now(UTC), 1.0)
+    assert [area["area_m2"] for area in alone["totals"]["areas"]] == [None, None]
+    assert [area["share"] for area in alone["totals"]["areas"]] == [0.9, 0.1]
+    page = Page(write_report(tmp_path, alone, [photo]).read_text("utf-8"))
+    assert "90.0 %" in page.text
