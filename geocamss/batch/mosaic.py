@@ -134,6 +134,8 @@ def tiles_of(classes: Path, lattice: TileLattice) -> set[tuple[int, int]]:
             xs = (xs + 180.0) % 360.0 - 180.0
         return xs, ys
 
+    if not any(np.isfinite(v).any() for v in points(17)):  # nothing of it is on the mosaic's CRS
+        return set()
     # So many that neighbors are less than half a tile apart; the median knows no antimeridian.
     xs, ys = points(17)
     steps = [np.abs(np.diff(v.reshape(17, 17), axis=axis)) for v in (xs, ys) for axis in (0, 1)]
@@ -238,11 +240,16 @@ def _write_vrt(target: Path, raster: str, tiles: Mapping[str, TileOrder]) -> Pat
 
 
 def _axes(lattice: TileLattice) -> str:
-    """Which axes of the CRS x and y are: those that name the north first change places."""
+    """Which axes of the CRS x and y are: those that name the north first change places.
+
+    Around a pole both may point the same way, and the names alone tell.
+    """
     import pyproj
 
-    directions = [axis.direction for axis in pyproj.CRS.from_wkt(lattice.crs.to_wkt()).axis_info]
-    return "2,1" if directions[:1] == ["north"] else "1,2"
+    axes = pyproj.CRS.from_wkt(lattice.crs.to_wkt()).axis_info[:2]
+    directions = [axis.direction for axis in axes]
+    polar = len(set(directions)) == 1 and axes[0].name.startswith("Northing")
+    return "2,1" if polar or directions == ["north", "east"] else "1,2"
 
 
 def _add_colors(band: ET.Element, scheme: ClassScheme) -> None:

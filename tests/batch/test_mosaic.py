@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pyproj
 import pystac
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
 
-from geocamss.batch.mosaic import finish_mosaic, ordered, plan_mosaic, tiles_of
+from geocamss.batch.mosaic import _axes, finish_mosaic, ordered, plan_mosaic, tiles_of
 from geocamss.batch.mosaic_grid import Mosaic, TileLattice
 from geocamss.batch.mosaic_pixels import nearest
 from geocamss.batch.mosaic_tile import Layer, TileOrder, combine, make_tile
@@ -469,6 +471,24 @@ def test_a_map_without_a_place_is_left_out(tmp_path):
     assert nearest(lost, ["classes"], lattice, 0, 0) is None
     with pytest.raises(InputError, match="no map has a place"):
         plan_mosaic([Layer(lost, "k", None)], Mosaic("EPSG:32632"), SCHEME, tmp_path)
+
+
+def test_a_map_from_elsewhere_reaches_no_tile(tmp_path):
+    """Of a satellite's view of the other half of the Earth."""
+    path = write_map(tmp_path / "m", *pixels(20, 20))
+    lattice = Mosaic("+proj=geos +h=35785831 +lon_0=180", gsd=1000).lattice(1000)
+    assert tiles_of(path / "classes.tif", lattice) == set()
+
+
+@pytest.mark.parametrize(
+    "epsg", [4326, 3035, 31468, 3857, 32633, 3031, 3413, 3995, 32661, 5041, 5042, 2180, 5514, 2193]
+)
+def test_axes_are_those_that_gdal_writes(tmp_path, epsg):
+    place = Affine(10, 0, 0, 0, -10, 0)
+    path = write_map(tmp_path / "m", *pixels(20, 20), crs=CRS.from_epsg(epsg), place=place)
+    rasterio.shutil.copy(path / "classes.tif", tmp_path / "gdal.vrt", driver="VRT")
+    wanted = re.search(r'dataAxisToSRSAxisMapping="(.*?)"', (tmp_path / "gdal.vrt").read_text())
+    assert _axes(Mosaic(f"EPSG:{epsg}").lattice(10)) == wanted[1]
 
 
 def test_where_a_tile_lies_depends_on_nothing_else():
