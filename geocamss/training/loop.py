@@ -232,4 +232,7 @@ class Loop(pl.LightningModule):
 
 def _scores(saved: Mapping[str, Any]) -> Scores:
     """Scores out of a state, which turns tuples into lists."""
-    return Scores(**{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()})
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()
+    }
+    return Scores(**fields)
