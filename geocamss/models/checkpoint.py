@@ -7,6 +7,7 @@ Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,7 @@ def _check_shapes(header: Mapping[str, Any], wanted: Mapping[str, Tensor], path:
     for name in sorted(expected.keys() ^ found):
         state = "is missing" if name in expected else "is not part of the architecture"
         raise ModelError(f"{path}: tensor {name!r} {state}")
+    needed = 0
     for name, shape in expected.items():
         entry = header[name]
         if not isinstance(entry, dict) or entry.get("dtype") not in _WIDTHS:
@@ -136,3 +138,7 @@ def _check_shapes(header: Mapping[str, Any], wanted: Mapping[str, Tensor], path:
             raise ModelError(
                 f"{path}: tensor {name!r} must have shape {list(shape)}, got {entry.get('shape')}"
             )
+        needed += math.prod(shape) * _WIDTHS[entry["dtype"]]
+    size = path.stat().st_size
+    if needed > size:
+        raise ModelError(f"{path}: its weights take {needed} bytes, the file has {size}: truncated")

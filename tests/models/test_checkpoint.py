@@ -188,6 +188,21 @@ def test_offsets_beyond_the_file_are_refused(saved):
         checkpoint.load(saved)
 
 
+def test_weights_that_the_file_does_not_hold_cost_no_memory(saved, monkeypatch):
+    header, _ = header_of(saved)
+    write(saved, header, b"")
+    built = []
+
+    def spy(*sizes):
+        built.append(build(*sizes))
+        return built[-1]
+
+    monkeypatch.setattr(checkpoint, "build", spy)
+    with pytest.raises(ModelError, match="its weights take"):
+        checkpoint.load_network(saved)
+    assert {tensor.device.type for net in built for tensor in net.parameters()} <= {"meta"}
+
+
 def test_missing_files_and_folders_are_refused(tmp_path):
     for path in (tmp_path / "none.safetensors", tmp_path):
         with pytest.raises(ModelError, match="cannot be read"):
