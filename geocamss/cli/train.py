@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,7 +141,8 @@ def train(
     if recipe is not None and (scene or labels):
         raise click.UsageError("give a recipe, or --scene and --labels, and not both")
     if recipe is None:
-        recipe, data = _write_own(scene, labels, class_field, bands, output, overwrite=overwrite)
+        own = (scene, labels, class_field, bands, output)
+        recipe, data = _write_own(*own, overwrite=overwrite, resume=resume)
     checked = changed(load_recipe(recipe), minutes=minutes, max_steps=max_steps)
     target = output or Path(f"{checked.card_without_results().name}.safetensors")
     refuse_existing(target, overwrite=overwrite)
@@ -159,6 +161,7 @@ def _write_own(
     output: Path | None,
     *,
     overwrite: bool,
+    resume: bool,
 ) -> tuple[Path, Path]:
     """Write the recipe of a scene and its labels; the file, and the folder of its data."""
     from geocamss.training.adhoc import Own, own_recipe, recipe_text
@@ -166,12 +169,15 @@ def _write_own(
     if scene is None or labels is None:
         raise click.UsageError("give a recipe, or both --scene and --labels")
     target = output or Path(f"{scene.stem}.safetensors")
+    file = target.with_suffix(".yaml")
     refuse_existing(target, overwrite=overwrite)
+    refuse_existing(file, overwrite=overwrite or resume)  # an interrupted run has left its own
     own = Own(scene, labels, column, bands, _card_name(target.stem))
     checked, data = own_recipe(own)
-    file = target.with_suffix(".yaml")
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(recipe_text(checked), encoding="utf-8")
+    below = Path(os.path.relpath(data, file.resolve().parent)).as_posix()
+    text = recipe_text(checked.model_copy(update={"data": below}))
+    file.write_text(text, encoding="utf-8")
     return file, data
 
 

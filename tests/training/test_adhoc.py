@@ -13,10 +13,10 @@ from shapely.geometry import box
 
 import geocamss
 from geocamss.cli.train import train as command
-from geocamss.errors import BandError, InputError, RecipeError
+from geocamss.errors import BandError, InputError, OutputError, RecipeError
 from geocamss.models.header import read_card
 from geocamss.training.adhoc import Own, own_recipe, recipe_text
-from geocamss.training.recipe import Recipe
+from geocamss.training.recipe import Recipe, data_folder, load_recipe
 from geocamss.training.sources import IGNORED, load_source
 
 EAST, NORTH, SIDE = 500_000, 5_200_000, 192
@@ -69,14 +69,23 @@ def test_the_recipe_takes_bands_and_statistics_from_the_scene_and_classes_from_t
     assert recipe.training.minutes == 3
 
 
-def test_the_command_trains_a_model_that_maps_the_scene(folder, tmp_path):
+def test_the_command_trains_a_model_that_maps_the_scene(folder, tmp_path, monkeypatch):
+    monkeypatch.delenv("GEOCAMSS_DATA", raising=False)
     out = tmp_path / "crops.safetensors"
     arguments = ["--scene", folder / "scene.tif", "--labels", folder / "fields.gpkg"]
     arguments += ["--class-field", "crop", "-o", out, "--max-steps", 100]
     result = CliRunner().invoke(command, [str(a) for a in arguments])
     assert result.exit_code == 0, result.output
     assert read_card(out).metrics["validation_accuracy"] > 0.9
-    assert out.with_suffix(".yaml").exists()
+    kept = out.with_suffix(".yaml")
+    assert data_folder(load_recipe(kept), kept, None).samefile(folder)
+    out.rename(tmp_path / "model.safetensors")
+    text = kept.read_bytes()
+    again = CliRunner().invoke(command, [str(a) for a in arguments])
+    assert isinstance(again.exception, OutputError)
+    assert "crops.yaml exists" in str(again.exception)
+    assert kept.read_bytes() == text
+    out = tmp_path / "model.safetensors"
     made = geocamss.predict(folder / "scene.tif", tmp_path / "map", model=out)
     with rasterio.open(made.classes) as file:
         classes = file.read(1)
