@@ -162,13 +162,32 @@ class Warp:
         )
         with np.errstate(invalid="ignore"):  # infinity stands where there is no ground
             cols, rows = (cols_at.along(rows_at.along(nodes).T).T for nodes in exact)
-        lost = ~(np.isfinite(cols) & np.isfinite(rows))
-        if lost.any():  # near the edge of the ground that the CRS knows
+            torn = self._torn(exact[0])
+        lost = ~(np.isfinite(cols) & np.isfinite(rows)) | torn[rows_at.before][:, cols_at.before]
+        if lost.any():  # near the edge of the ground that the CRS knows, or the scene's seam
             i, j = np.nonzero(lost)
             cols[lost], rows[lost] = self._exact(
                 cols_at.places[j] - self.grid.origin[1], rows_at.places[i] - self.grid.origin[0]
             )
         return cols, rows
+
+    def _torn(self, nodes: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Between which nodes a scene in degrees ends and begins again.
+
+        That is on the other side of the earth from its center.
+
+        Args:
+            nodes: (h, w) columns of the scene.
+
+        Returns:
+            (h - 1, w - 1), for the four nodes around.
+        """
+        corners = np.stack([nodes[:-1, :-1], nodes[1:, :-1], nodes[:-1, 1:], nodes[1:, 1:]])
+        half_turn = math.inf
+        if self._turn is not None and self.scene.crs is not None and self.scene.crs.is_geographic:
+            degrees = abs(self.scene.transform.a) if self.scene.transform is not None else 0.0
+            half_turn = 180.0 / degrees if degrees else math.inf
+        return np.asarray(np.ptp(corners, axis=0) > half_turn)
 
     def _exact(self, cols: NDArray[Any], rows: NDArray[Any]) -> Points:
         """Positions among the scene's pixels of positions among the grid's."""

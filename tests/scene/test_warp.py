@@ -326,6 +326,28 @@ def test_a_scene_in_degrees_is_found_on_both_sides_of_the_antimeridian(make):
     assert (also == valid).all()
 
 
+def test_a_picture_of_the_globe_has_no_seam_at_the_antimeridian(make):
+    """Pixels are found on both of its sides, and none is interpolated through the whole picture."""
+    step = 0.005
+    values = np.zeros((1, 400, 72_000), np.uint8)
+    values[:, :, :4000] = values[:, :, -4000:] = 200  # within 20 degrees of 180
+    place = Affine(step, 0, -180, 0, -step, 81)
+    scene = Scene.open(make(values, crs="EPSG:4326", transform=place))
+    grid = choose_grid(scene, 150.0, crs="EPSG:3413")
+    x, y = transformer(scene.crs, grid.crs).transform(180.0, 80.0)
+    col, row = ~grid.transform * (x, y)
+    window = Window(int(row) - 150, int(col) - 150, 300, 300)
+    with SceneReader(scene, scene.bands, grid, [0]) as reader:
+        found, valid = reader.read(window)
+    assert (found[0][valid] == 200).all()
+    lost = ~valid
+    assert lost.mean() < 0.05  # half a pixel of the scene, on both sides
+    cols, rows = np.meshgrid(np.arange(300) + 0.5, np.arange(300) + 0.5)
+    xs, ys = grid.coordinates(cols + window.col, rows + window.row)
+    lons, _ = transformer(grid.crs, scene.crs).transform(xs[lost], ys[lost])
+    assert (180 - np.abs(lons) < step).all()
+
+
 def test_the_edge_of_the_earth_is_reached(make):
     # a geostationary picture: its corners lie in space
     size = 100_000
