@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +24,7 @@ from geocamss.classes import NODATA
 from geocamss.errors import GeocamssWarning, InputError
 from geocamss.output.colors import color_table
 from geocamss.viewer.server import MapServer
-from geocamss.viewer.tiles import SIDE, Tiles
+from geocamss.viewer.tiles import SIDE, WORKERS, Tiles
 from geocamss.viewer.viewed import ViewedMap
 
 from .output.maps import NORTH_UP, SCHEME, UTM, landscape, write_map
@@ -163,6 +164,33 @@ def test_thin_maps_without_crs_have_tiles(tmp_path, shape):
         status, tile = ask(server, "/tiles/classes/1/0/0.png")
         assert status == 200
         assert np.array_equal(np.asarray(Image.open(BytesIO(tile))), pixels[:SIDE, :SIDE])
+
+
+def test_closing_while_tiles_are_asked_for_drops_the_connections(tmp_path, capfd):
+    with serving(make_folder(tmp_path, PIXELS[:40, :40])) as server:
+        go_on = threading.Event()
+        for _ in range(WORKERS):
+            server.tiles._pool.submit(go_on.wait)
+        answers = []
+
+        def wait_for_a_tile():
+            try:
+                answers.append(ask(server, "/tiles/classes/1/0/0.png"))
+            except ConnectionError as error:
+                answers.append(error)
+
+        asking = threading.Thread(target=wait_for_a_tile)
+        asking.start()
+        while not server.tiles._pool._work_queue.qsize():
+            time.sleep(0.01)
+        closing = threading.Thread(target=server.tiles.close)
+        closing.start()
+        asking.join(60)
+        go_on.set()
+        closing.join(60)
+        wait_for_a_tile()
+    assert [type(answer) for answer in answers] == [http.client.RemoteDisconnected] * 2
+    assert capfd.readouterr().err == ""
 
 
 def test_interrupting_the_command_ends_it_well(tmp_path):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import rasterio
@@ -28,6 +29,8 @@ from geocamss.scene.window import Window
 from geocamss.viewer.viewed import ViewedMap
 
 __all__ = ["SIDE", "Tiles"]
+
+Made = TypeVar("Made")
 
 SIDE = 512
 """Of a tile, in its own pixels."""
@@ -56,6 +59,7 @@ class Tiles:
             ) from error
         self.viewed = viewed
         self._pool = ThreadPoolExecutor(WORKERS, "geocamss-tiles")
+        self._closed = False
         self._local = threading.local()
         self._opening = threading.Lock()
         self._open: list[Any] = []
@@ -85,6 +89,7 @@ class Tiles:
 
         Raises:
             ReadError: pixels cannot be read.
+            ConnectionAbortedError: all has been closed.
         """
         level = next((level for level in self.levels if level.step == step), None)
         if level is None or layer not in self.viewed.layers:
@@ -94,22 +99,24 @@ class Tiles:
             return None
         part = Window(top, left, min(SIDE, level.rows - top), min(SIDE, level.columns - left))
         make = self._scene_tile if layer == "scene" else self._map_tile
-        return self._pool.submit(make, layer, step, part).result()
+        return self._made(make, layer, step, part)
 
     def pixel(self, column: int, row: int) -> dict[str, int] | None:
         """Class and confidence of a pixel of the map, 255 for none; None outside of it.
 
         Raises:
             ReadError: it cannot be read.
+            ConnectionAbortedError: all has been closed.
         """
         source = self.viewed.source
         if not (0 <= column < source.width and 0 <= row < source.height):
             return None
-        found = self._pool.submit(self._point, column, row).result()
+        found = self._made(self._point, column, row)
         return {"column": column, "row": row} | found
 
     def close(self) -> None:
-        """Close all files."""
+        """Close all files; whoever waits for a tile is told."""
+        self._closed = True
         self._pool.shutdown(cancel_futures=True)
         for reader in (*self._open, *self._scenes.values()):
             reader.close()
@@ -124,6 +131,15 @@ class Tiles:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _made(self, make: Callable[..., Made], *arguments: Any) -> Made:
+        """What a worker makes."""
+        try:
+            return self._pool.submit(make, *arguments).result()
+        except (CancelledError, RuntimeError) as error:
+            if not self._closed:
+                raise
+            raise ConnectionAbortedError("the map is not shown any more") from error
 
     def _point(self, column: int, row: int) -> dict[str, int]:
         found = {"class": NODATA, "confidence": NODATA}
