@@ -116,7 +116,7 @@ def _features(
 ) -> Iterator[Features]:
     ground = PixelAreas(source.crs, source.transform, source.width, source.height)
     shaper = Shaper(source, scheme, shaping, ground.unit)
-    # What is shaped is often edited next: then neighbors need the vertices of their borders in common.
+    # What is shaped is often edited next: neighbors then need their borders' vertices in common.
     tracer = Tracer(source.width, measures=3, shared_vertices=shaping.changes_borders)
 
     def regions() -> Iterator[Regions]:
