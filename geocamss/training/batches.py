@@ -26,8 +26,12 @@ __all__ = [
     "normalize",
     "physical",
     "step_generator",
-    "white",
+    "tones",
 ]
+
+
+MOST_APART = 10.0
+"""The brightest band of one kind of light is at most so many times as bright as the darkest."""
 
 
 class Batch(NamedTuple):
@@ -87,7 +91,7 @@ class Batches(Dataset[Batch]):
         self._images = [image for pool in pools for image in pool.images]
         self._chances = image_chances(pools)
         self._card = card
-        self._white = white(card)
+        self._black, self._white = tones(card)
         self._training = training
         self._first = first
         self._count = count
@@ -112,17 +116,30 @@ class Batches(Dataset[Batch]):
         chip = cut(source, self._training.chip, how, generator)
         chip = hide_corner(chip, how, generator)
         # Gamma and noise are meant for values from 0 to 1, whatever the units of the card.
-        image = physical(chip.image, self._card) / self._white
+        image = (physical(chip.image, self._card) - self._black) / (self._white - self._black)
         image = colorize(image, how, generator)
         if chance(how.corrupted, generator):
             image = corrupt(image, chip.valid, self._card.band_names, generator)
-        return Chip(image * self._white, chip.labels, chip.valid)
+        image = image * (self._white - self._black) + self._black
+        return Chip(image, chip.labels, chip.valid)
 
 
-def white(card: ModelCard) -> float:
-    """A bright value, in physical units: two deviations above the mean of the brightest band."""
-    pairs = zip(card.per_band("mean"), card.per_band("std"), strict=True)
-    return max(mean + 2 * std for mean, std in pairs)
+def tones(card: ModelCard) -> tuple[Tensor, Tensor]:
+    """A dark and a bright value of each band, in physical units.
+
+    Bands of one kind of light share them, so that colors stay what they are: nothing, and two
+    deviations above the mean of the brightest band. Heights, decibels or indices beside them have
+    no such zero and other units: each band then has its own, two deviations around its mean.
+
+    Returns:
+        Black and white, each (C, 1, 1) float32.
+    """
+    mean = torch.tensor(card.per_band("mean"))[:, None, None]
+    std = torch.tensor(card.per_band("std"))[:, None, None]
+    white = mean + 2 * std
+    if bool((mean > std).all()) and float(white.max()) <= MOST_APART * float(white.min()):
+        return torch.zeros_like(white), white.max().expand_as(white)
+    return mean - 2 * std, white
 
 
 def image_chances(pools: Sequence[Pool]) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Generator
 
 from geocamss.modelcard import ModelCard
 from geocamss.training.augment import Chip, colorize, cut, hide_corner
-from geocamss.training.batches import Batches, Pool, class_frequencies, normalize
+from geocamss.training.batches import Batches, Pool, class_frequencies, normalize, tones
 from geocamss.training.recipe import Augmentation, Training
 from geocamss.training.sources import LabeledImage
 
@@ -115,6 +115,39 @@ def test_a_batch_is_a_function_of_its_number():
     assert not torch.equal(first[3].chips, first[4].chips)
     assert len(list(later)) == len(later) == 2
     assert not first[0].chips[~first[0].valid[:, None].expand_as(first[0].chips)].any()
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [
+        ([0.1, 1500.0], [0.05, 300.0]),  # reflectance and heights
+        ([-10.0, -17.0], [3.0, 3.5]),  # decibels
+        ([0.1, -12.0], [0.05, 4.0]),
+        ([0.1, 0.2], [0.4, 0.1]),  # an index around zero
+    ],
+)
+def test_bands_of_any_unit_come_through_augmentation(mean, std):
+    bands = [torch.randn(128, 128, generator=Generator().manual_seed(k)) for k in range(2)]
+    image = torch.stack(bands) * torch.tensor(std)[:, None, None]
+    image += torch.tensor(mean)[:, None, None]
+    everywhere = torch.ones(128, 128, dtype=torch.bool)
+    item = LabeledImage("mixed", image, (~everywhere).byte(), everywhere)
+    mixed = ModelCard(bands=["a", "b"], gsd=1, classes=["x", "y"], mean=mean, std=std)
+    for how, least, most in ((PLAIN, 0.9, 1.1), (Augmentation(scale=(1, 1), blur=0), 0.5, 2.0)):
+        training = Training(batch=8, chip=64, augmentation=how)
+        chips = Batches([Pool([item], 1.0)], mixed, training, 0, 1)[0].chips
+        assert bool(torch.isfinite(chips).all())
+        for band in range(2):
+            assert least < float(chips[:, band].std()) < most
+
+
+def test_bands_of_light_share_black_and_white():
+    light = ModelCard(
+        bands=["red", "nir"], gsd=1, classes=["x", "y"], mean=[0.1, 0.3], std=[0.08, 0.1]
+    )
+    black, white = tones(light)
+    assert not black.any()
+    assert white.flatten().tolist() == pytest.approx([0.5, 0.5])
 
 
 def test_normalizing_takes_off_mean_and_deviation_and_zeroes_nodata():
