@@ -87,6 +87,10 @@ class Bundle:
     files: tuple[str, ...] = ()
     """Further files that the bundle was read from, such as its metadata."""
 
+    whole: bool = False
+    """True for a single file with all its bands, as it names them itself; how many they are, only
+    the file tells, and the one in ``bands`` stands for all."""
+
     trusted: bool = True
     """False if the files were named by a catalog and not by the user: they are opened as
     pictures, and as nothing that could name files in turn."""

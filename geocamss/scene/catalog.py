@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from geocamss.scene.items import item_bundle
 from geocamss.scene.pattern import find_patterned, is_pattern
 from geocamss.scene.resolve import find_product, is_metadata, resolve
 from geocamss.scene.stac import StacSearch, is_json, read_items
-from geocamss.scene.stamp import acquired, parse_time
+from geocamss.scene.stamp import acquired
 
 __all__ = ["SceneSource", "StacSearch", "find_scenes"]
 
@@ -229,13 +229,8 @@ def _identity(item: Mapping[str, Any], base: str) -> tuple[str, str]:
 
 def _of_item(item: Mapping[str, Any], base: str) -> _Found:
     """An item's scene, with all that is needed to open it without the catalog."""
-    identity, where = _identity(item, base)
+    _, where = _identity(item, base)
     scene = item_bundle(item, base, where)
-    if isinstance(scene, str):
-        found = _of_path(scene)
-        moment = (item.get("properties") or {}).get("datetime")
-        acquired_at = parse_time(moment) if isinstance(moment, str) else found.datetime
-        return replace(found, names=(identity, *found.names), datetime=acquired_at)
     collection = item.get("collection")
     names = (scene.id, *([f"{collection}-{scene.id}"] if collection else []), *_choices(where))
     return _Found(scene.to_text(), names, where, scene.datetime)

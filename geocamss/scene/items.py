@@ -56,8 +56,8 @@ class _Asset:
         return any(name for band in self.bands for name in _names(band))
 
 
-def item_bundle(item: Mapping[str, Any], base: str, source: str | None = None) -> Bundle | str:
-    """The scene that an item describes: a bundle, or the one file that it leads to.
+def item_bundle(item: Mapping[str, Any], base: str, source: str | None = None) -> Bundle:
+    """The scene that an item describes.
 
     Args:
         item: as JSON has it; STAC 1.0 and 1.1 alike.
@@ -104,7 +104,7 @@ def resolve_href(href: str, base: str) -> str:
     return str(Path(base).parent / href)
 
 
-def _bundle(item: Mapping[str, Any], base: str, where: str) -> Bundle | str:
+def _bundle(item: Mapping[str, Any], base: str, where: str) -> Bundle:
     if item.get("type") != "Feature" or not isinstance(item.get("assets"), dict):
         raise ValueError("it has no assets, or is no Feature")
     properties = item.get("properties") or {}
@@ -118,18 +118,18 @@ def _bundle(item: Mapping[str, Any], base: str, where: str) -> Bundle | str:
         raise SceneError(
             f"{where}: the item {item.get('id')!r} has no asset that is a picture with data"
         )
-    if len(chosen) == 1 and not layers and not described:
-        return chosen[0].href
+    whole = len(chosen) == 1 and not layers and not described
     bands, notes = _bands(chosen, properties)
     moment = properties.get("datetime") or properties.get("start_datetime")
     return Bundle(
         source=where,
         id=str(item.get("id") or Path(base).stem),
-        bands=bands,
+        bands=bands[:1] if whole else bands,
         quality=tuple(layers.values()),
         datetime=parse_time(moment) if isinstance(moment, str) else None,
         platform=str(properties.get("platform") or ""),
-        notes=(*notes, *(f"pixels are left out by {key}" for key in layers)),
+        notes=(*notes, *(f"pixels are left out by {key}" for key in layers)) if not whole else (),
+        whole=whole,
         trusted=False,
     )
 

@@ -26,8 +26,10 @@ from geocamss.errors import BandError, GeocamssWarning, SceneError
 from geocamss.modelcard import BandSpec, ModelCard
 from geocamss.scene.band import SceneBand
 from geocamss.scene.bands import COMMON_BANDS, canonical_name, meanings_of, spectral_distance
+from geocamss.scene.bundle import Bundle
 from geocamss.scene.gdal import (
     GDAL_ERRORS,
+    IMAGE_DRIVERS,
     gdal_environment,
     is_plain_path,
     is_remote,
@@ -148,6 +150,8 @@ class Scene:
         chosen = _checked(bands or {})
         if isinstance(found, str):
             return cls._opened(found, found, chosen, None)
+        if found.whole:
+            return cls._whole(found, chosen)
         stack = Stack.of(found)
         scene = cls._opened(found.source, stack.vrt(), chosen, stack)
         if card is None:
@@ -156,15 +160,28 @@ class Scene:
             said = "; ".join(found.notes)
             warnings.warn(f"{scene.path}: {said}", GeocamssWarning, stacklevel=2)
         wanted = _indices(scene, card)
-        if not wanted or stack.finest(wanted) == stack.finest():
-            return scene
-        return cls._opened(found.source, stack.vrt(wanted), chosen, stack)
+        opens = stack.vrt(wanted) if wanted else scene.opens
+        return scene if opens == scene.opens else cls._opened(found.source, opens, chosen, stack)
 
     @classmethod
-    def _opened(cls, path: str, opens: str, chosen: dict[str, int], stack: Stack | None) -> Scene:
+    def _whole(cls, bundle: Bundle, chosen: dict[str, int]) -> Scene:
+        """The one file of a bundle that has it whole."""
+        (path,) = bundle.paths
+        scene = cls._opened(path, path, chosen, None, () if bundle.trusted else IMAGE_DRIVERS)
+        return replace(scene, id=bundle.id, datetime=bundle.datetime or scene.datetime)
+
+    @classmethod
+    def _opened(
+        cls,
+        path: str,
+        opens: str,
+        chosen: dict[str, int],
+        stack: Stack | None,
+        drivers: Sequence[str] = (),
+    ) -> Scene:
         with gdal_environment(opens):
             try:
-                dataset = open_raster(opens)
+                dataset = open_raster(opens, drivers=drivers)
             except (*GDAL_ERRORS, OSError, ValueError, TypeError) as error:
                 raise SceneError(_why_not_opened(path, error)) from error
             with dataset:

@@ -233,13 +233,32 @@ def test_an_asset_of_several_bands_gives_them_all(tmp_path):
     assert (read(scene, "nir", "red")[0] == values[[3, 0]]).all()
 
 
-def test_an_item_with_one_plain_file_is_that_file(tmp_path):
-    path = products.write(tmp_path / "image.tif", products.numbers(0, 12), **products.place(10))
-    assets = {"image": {"href": "image.tif", "type": TIFF, "roles": ["data"]}}
-    where = saved(tmp_path, item("day-1", assets))
-    assert Scene.open(where).path == str(path)
+PLAIN = {"image": {"href": "image.tif", "type": TIFF, "roles": ["data"]}}
+
+
+def test_an_item_with_one_plain_file_has_the_bands_of_that_file(tmp_path):
+    values = np.concatenate([products.numbers(seed, 12) for seed in range(3)])
+    names = ("red", "green", "blue")
+    products.write(tmp_path / "image.tif", values, descriptions=names, **products.place(10))
+    where = saved(tmp_path, item("day-1", PLAIN))
+    scene = Scene.open(where)
+    assert (scene.id, scene.datetime) == ("day-1", dt.datetime(2024, 8, 30, 10, tzinfo=dt.UTC))
+    assert [band.name for band in scene.bands] == list(names)
+    assert (read(scene, *names)[0] == values).all()
     (source,) = find_scenes([where])
-    assert (source.id, source.path) == ("day-1", str(path))
+    assert source.id == "day-1"
+    assert Scene.open(source.path).datetime == scene.datetime
+
+
+def test_the_one_plain_file_of_an_item_is_no_list_of_others(tmp_path):
+    secret = products.write(tmp_path / "secret.tif", products.numbers(0, 9), **products.place(10))
+    (tmp_path / "image.tif").write_text(
+        '<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="UInt16" band="1">'
+        f"<SimpleSource><SourceFilename>{secret}</SourceFilename><SourceBand>1</SourceBand>"
+        "</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with pytest.raises(SceneError, match=r"image\.tif: cannot be opened"):
+        Scene.open(saved(tmp_path, item("x", PLAIN)))
 
 
 def catalog_of(folder: Path) -> Path:
