@@ -33,8 +33,9 @@ def find_patterned(source: str) -> tuple[Bundle, ...]:
         SceneError: no file matches, or several are the same band of a scene.
     """
     matches: dict[str, dict[str, str]] = {}
-    form = re.compile(_expression(source), re.DOTALL)
-    for path in sorted(glob.glob(source.replace(BAND, "*"), recursive=True)):  # noqa: PTH207
+    single = re.sub("/+", "/", source)  # as globs give names
+    form = re.compile(_expression(single), re.DOTALL)
+    for path in sorted(glob.glob(single.replace(BAND, "*"), recursive=True)):  # noqa: PTH207
         match = form.fullmatch(path)
         if match is None or not Path(path).is_file():
             continue

@@ -142,14 +142,6 @@ class Stack:
         stack._check()
         return stack
 
-    def finest(self, wanted: Collection[int] | None = None) -> float:
-        """Area of the pixels of the grid for some bands, in units of the CRS.
-
-        Args:
-            wanted: positions of bands, from 1; None leaves out those that stand apart.
-        """
-        return min(file.pixel for file in self._files(wanted))
-
     @property
     def said(self) -> tuple[str, ...]:
         """All that makes the stack what it is, but the files' own size and time."""
@@ -158,6 +150,8 @@ class Stack:
 
     def vrt(self, wanted: Collection[int] | None = None) -> str:
         """All bands on one grid: the finest of the wanted ones, where all those have pixels.
+
+        Wanted are positions of bands, from 1; None leaves out those that stand apart.
 
         The quality layers follow the bands; their pixels are 0 where they are to be left out.
         """
@@ -299,7 +293,7 @@ class Stack:
         t, g = file.transform, layout.transform
         wide, high = file.width, file.height
         place = (0.0, 0.0, float(layout.width), float(layout.height))
-        if (wide, high) != (layout.width, layout.height) or t != g:
+        if file.north_up and ((wide, high) != (layout.width, layout.height) or t != g):
             place = ((t.c - g.c) / g.a, (t.f - g.f) / g.e, wide * t.a / g.a, high * t.e / g.e)
         x, y, w, h = (round(v, 6) for v in place)
         name, number = gdal_path(part.path), f"{'mask,' * mask}{part.band}"
@@ -379,6 +373,8 @@ def _look(bundle: Bundle, path: str) -> _File:
 
 def _resampling(file: _File, layout: _Layout) -> str:
     """How a file's pixels come onto the grid; see above."""
+    if not file.north_up:  # the grid is the file's own
+        return "near"
     t, g = file.transform, layout.transform
     steps = (t.a / g.a, t.e / g.e)
     starts = ((t.c - g.c) / g.a, (t.f - g.f) / g.e)
