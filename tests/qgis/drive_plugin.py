@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qgis.core import (
     QgsApplication,
+    QgsCoordinateReferenceSystem,
     QgsFeature,
     QgsGeometry,
     QgsProcessingContext,
@@ -74,6 +75,10 @@ def run(job: dict) -> dict:
         area.dataProvider().addFeature(feature)
         QgsProject.instance().addMapLayer(area, False)
         parameters["AREA"] = area.id()
+    if "proj" in job:
+        crs = QgsCoordinateReferenceSystem.fromProj(job["proj"])
+        crs.saveAsUserCrs("of my own")
+        parameters["CRS"] = crs
     if "opened" in job:
         target = parameters[job["opened"]]
         parameters[job["opened"]] = QgsProcessingOutputLayerDefinition(

@@ -22,6 +22,7 @@ from tests.conftest import ROOT
 __all__ = ["small_model", "small_scene"]
 
 AREA = "POLYGON((15 45.1530, 15.0004 45.1530, 15.0004 45.1534, 15 45.1534, 15 45.1530))"
+OWN_CRS = "+proj=tmerc +lon_0=14.5 +k=1 +x_0=500000 +ellps=WGS84 +units=m +no_defs"
 """Some of the small scene, in longitude and latitude."""
 
 
@@ -72,6 +73,11 @@ def driven(qgis, program, small_model, small_scene, tmp_path_factory):
             },
             "area": AREA,
             "executable": str(program),
+        },
+        "own crs": {
+            "algorithm": "geocamss:map",
+            "parameters": {**plain, "FOLDER": str(folder / "own"), "OUTPUTS": ["classes"]},
+            "proj": OWN_CRS,
         },
         "bands": {
             "algorithm": "geocamss:map",
@@ -181,6 +187,15 @@ def test_an_area_in_memory_bounds_the_map(driven):
         assert file.crs == "EPSG:32632"
         assert (file.read(1) != 255).any()
     assert not (folder / "area" / "polygons.gpkg").exists()
+
+
+def test_a_crs_of_the_user_s_own_is_that_of_the_map(driven):
+    found, folder = driven
+    job = found["jobs"]["own crs"]
+    assert job["ok"], job["error"]
+    with rasterio.open(folder / "own" / "classes.tif") as file:
+        assert file.crs.to_dict()["proj"] == "tmerc"
+        assert file.crs.to_dict()["lon_0"] == 14.5
 
 
 def test_a_class_raster_becomes_polygons(driven, small_model):
