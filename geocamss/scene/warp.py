@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geocamss.scene.grid import Grid
+from geocamss.scene.grid import Grid, lattice_origin
 from geocamss.scene.ground import Points, transformer
 from geocamss.scene.scene import Scene, SceneBand
 from geocamss.scene.source import Source
@@ -75,6 +75,8 @@ class Warp:
         across, down = (f / r for f, r in zip(factors, self._reduced, strict=True))
         self._samples = samples(down)[0], samples(across)[0]
         self._box = samples(down)[1], samples(across)[1]
+        reduced = extent.shape != (scene.height, scene.width)
+        self._phase = (0, 0) if reduced else _phase(scene, self._box)
         exact = grid.gsd is None or grid.gsd > STEP_GSD
         self._step = 1 if exact else STEP
 
@@ -98,9 +100,8 @@ class Warp:
         if near.area * math.prod(self._box) > SOURCE_PIXELS and window.area > 1:
             return self._in_parts(window)
         high, wide = self._box
-        values, valid = self._source.read(
-            Window(near.row * high, near.col * wide, near.height * high, near.width * wide)
-        )
+        whole = Window(near.row * high, near.col * wide, near.height * high, near.width * wide)
+        values, valid = self._source.read(whole.shifted(-self._phase[0], -self._phase[1]))
         cells, usable = box_mean(values, valid, self._box)
         found, where = bilinear(cells, usable, cols - near.col, rows - near.row)
         found, where = box_mean(found, where, self._samples)
@@ -127,7 +128,8 @@ class Warp:
         """The cells of the scene that positions lie among."""
         high, wide = self._box
         extent = self._source.extent
-        whole = Window(0, 0, -(-extent.height // high), -(-extent.width // wide))
+        rows_in, cols_in = extent.height + self._phase[0], extent.width + self._phase[1]
+        whole = Window(0, 0, -(-rows_in // high), -(-cols_in // wide))
         there = (
             (cols > -1) & (cols < whole.width) & (rows > -1) & (rows < whole.height)
         )  # False for NaN
@@ -144,8 +146,8 @@ class Warp:
     def _cells(self, window: Window) -> Points:
         """(column, row) positions of samples among cells, whose centers are whole numbers."""
         cols, rows = self._positions(window)
-        cols = cols / (self._reduced[0] * self._box[1]) - 0.5
-        rows = rows / (self._reduced[1] * self._box[0]) - 0.5
+        cols = (cols / self._reduced[0] + self._phase[1]) / self._box[1] - 0.5
+        rows = (rows / self._reduced[1] + self._phase[0]) / self._box[0] - 0.5
         return _snap(cols), _snap(rows)
 
     def _positions(self, window: Window) -> Points:
@@ -234,6 +236,23 @@ def _masked(scene: Scene, bands: tuple[SceneBand, ...]) -> bool:
     that shares of invalid pixels are in their values; and none of this can be told from outside.
     """
     return scene.alpha is None and any(band.mask in ("dataset", "band") for band in bands)
+
+
+def _phase(scene: Scene, box: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the first cell that lie before the scene's first pixel.
+
+    Cells are counted from the coordinate system's origin, as global pixels are: so all files that
+    are cut from one picture have the same. Those of a rotated scene begin with the scene.
+
+    Args:
+        scene: what is read.
+        box: rows and columns of a cell.
+    """
+    place = scene.transform
+    if place is None or place.b or place.d or not (place.a and place.e):
+        return 0, 0
+    row, col = lattice_origin(place)
+    return row % box[0], col % box[1]
 
 
 def choose_overview(factors: tuple[int, ...], wanted: float) -> int | None:
