@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from pyproj import Transformer
+from rasterio.crs import CRS
 from rasterio.features import rasterize
 from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
@@ -210,6 +211,12 @@ def test_ground_in_training_and_validation_is_an_error(tmp_path):
     away = replace(whole[0].grid, transform=from_origin(400_000, 4_100_000, 30, 30))
     elsewhere = replace(held[0], grid=away)
     check_apart(whole, [elsewhere])
+    with rasterio.open(tmp_path / "scene.tif") as file:
+        left, bottom, right, top = transform_bounds(file.crs, 32613, *file.bounds)
+    for off in (0, 20_000):  # in the zone beside it
+        place = from_origin(left + off, top, (right - left) / 128, (top - bottom) / 96)
+        grid = replace(whole[0].grid, crs=CRS.from_epsg(32613), transform=place)
+        assert share_ground(whole[0], replace(whole[0], grid=grid)) == (off == 0)
     pixels = replace(whole[0].grid, crs=None)
     unplaced = [replace(image, grid=pixels) for image in (whole[0], most[0], held[0])]
     assert not share_ground(*unplaced[1:])

@@ -10,13 +10,13 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geocamss.errors import RecipeError
+from geocamss.scene.grid import Grid
 from geocamss.scene.ground import transformer
 from geocamss.training.sources.image import IGNORED, LabeledImage
 
 __all__ = ["check_apart", "share_ground"]
 
 Floats = NDArray[np.floating[Any]]
-Bounds = tuple[float, float, float, float]
 
 MOST_POINTS = 1 << 20
 """At most about this many labeled pixels of an image are looked up in the other."""
@@ -46,7 +46,7 @@ def share_ground(image: LabeledImage, other: LabeledImage) -> bool:
         return False
     if image.grid.crs is None or other.grid.crs is None:
         return image.grid == other.grid and image.name == other.name and _same_pixels(image, other)
-    if image.grid.crs == other.grid.crs and not _overlap(image.grid.bounds, other.grid.bounds):
+    if _far_apart(image.grid, other.grid):
         return False
     rows, cols = np.nonzero(other.labels.numpy() != IGNORED)
     step = max(1, len(rows) // MOST_POINTS)
@@ -65,9 +65,17 @@ def _same_pixels(image: LabeledImage, other: LabeledImage) -> bool:
     return bool(((image.labels != IGNORED) & (other.labels != IGNORED)).any())
 
 
-def _overlap(bounds: Bounds, others: Bounds) -> bool:
-    (left, bottom, right, top), (west, south, east, north) = bounds, others
-    return left < east and west < right and bottom < north and south < top
+def _far_apart(grid: Grid, other: Grid) -> bool:
+    """Whether two grids surely have no ground in common, by their bounds alone."""
+    left, bottom, right, top = grid.bounds
+    west, south, east, north = other.bounds
+    if grid.crs is not None and other.crs is not None and grid.crs != other.crs:
+        west, south, east, north = transformer(other.crs, grid.crs).transform_bounds(*other.bounds)
+        if not (np.isfinite([west, south, east, north]).all() and west < east):
+            return False  # it has no bounds there, or reaches over the edge of the map
+        margin = 0.1 * max(east - west, north - south)  # edges bend between the points looked at
+        west, south, east, north = west - margin, south - margin, east + margin, north + margin
+    return not (left < east and west < right and bottom < north and south < top)
 
 
 def _places(transform: Affine, x: Floats, y: Floats) -> tuple[Floats, Floats]:
