@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
-from geocamss.errors import InputError
+from geocamss.errors import InputError, RunError
 from geocamss.probe import Probe
 from geocamss.request import Request
 from geocamss.run import Run
@@ -67,11 +67,11 @@ def plan_job(sources: Sequence[SceneSource], request: Request) -> JobPlan:
             continue
         try:
             run = request.run(source.path, segmenter)
-        except InputError as error:
+            if seconds is None:
+                seconds = Probe.of(run).seconds
+        except (InputError, RunError) as error:
             refused.append((source.id, str(error)))
             continue
-        if seconds is None:
-            seconds = Probe.of(run).seconds
         layout = run.layout
         scenes += 1
         blocks += prod(layout.block_shape)

@@ -17,6 +17,7 @@ from distributed import LocalCluster
 
 import geocamss
 from geocamss.batch.cluster import check_folder
+from geocamss.batch.plan import plan_job
 from geocamss.cli.main import main
 from geocamss.errors import GeocamssError, InputError, OutputError
 from geocamss.output.blocks import BlockStore
@@ -24,6 +25,7 @@ from geocamss.output.folder import OutputFolder
 from geocamss.predict import map_blocks
 from geocamss.products import ALL_FILES
 from geocamss.request import Request
+from geocamss.scene.catalog import find_scenes
 
 RASTERS = ("classes.tif", "confidence.tif")
 OUTPUTS = ("classes", "confidence", "item")
@@ -371,6 +373,19 @@ def test_a_plan_adds_up_all_scenes(scenes, model, capsys, tmp_path):
     assert main(mean) == 0
     more = json.loads(capsys.readouterr().out)
     assert more["work"] == plan["work"] + 2 * 4 * plan["pixels"]
+
+
+def test_a_plan_leaves_out_what_cannot_be_read(scenes, model, tmp_path):
+    """The first scene opens, and half of its pixels are gone."""
+    whole = (scenes / "s0_20240101.tif").read_bytes()
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(whole[: len(whole) // 4])
+    plan = plan_job(find_scenes([broken, scenes]), Request(model=model))
+    assert plan.scenes == 3
+    ((name, why),) = plan.refused
+    assert name == "broken"
+    assert why
+    assert plan.seconds > 0
 
 
 @pytest.mark.parametrize(
