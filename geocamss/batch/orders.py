@@ -94,9 +94,10 @@ class Finished:
 class Failure:
     """Why a task did not do what it should; in place of the error, which may not travel."""
 
-    kind: Literal["scene", "job", "memory", "disk", "other"]
+    kind: Literal["scene", "job", "memory", "disk", "worker", "other"]
     """Whose fault it is. ``scene``: trying again is of no use. ``job``: no scene will do.
-    ``memory``: with less at once it may. ``disk``: it is full. ``other``: try again elsewhere."""
+    ``memory``: with less at once it may. ``disk``: it is full. ``worker``: any other worker may do
+    it. ``other``: try again elsewhere."""
 
     message: str
     """For the report."""

@@ -112,6 +112,9 @@ class Ticket:
     priority: int = 0
     """Higher ones go first."""
 
+    shunned: frozenset[str] = frozenset()
+    """Addresses of workers that have tried it in vain."""
+
     @property
     def current(self) -> bool:
         """Whether anybody still wants to hear of it."""
@@ -141,7 +144,7 @@ class BatchRun:
         self._mapping: list[SceneState] = []
         self._flying: dict[Future[Outcome], Ticket] = {}
         self._ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
-        self._later: list[tuple[float, int, Ticket, str]] = []
+        self._later: list[tuple[float, int, Ticket]] = []
         self._count = itertools.count()
         self._blocks = self._blocks_done = self._pixels_done = 0
         self._scenes_ended = self._scenes_failed = 0
@@ -173,13 +176,19 @@ class BatchRun:
 
     def _register(self) -> None:
         """Have the model loaded by all workers, and by those that are still to come."""
-        try:
-            self.client.register_plugin(self.plugin, self.plugin.name)
-        except GeocamssError:
-            raise
-        except Exception as error:
-            # Whatever a worker stumbles over while it loads the model reaches us here.
-            raise RunError(f"workers cannot load the model: {error}") from error
+        for chance in range(TRIES):
+            try:
+                self.client.register_plugin(self.plugin, self.plugin.name)
+            except GeocamssError:
+                raise
+            except Exception as error:
+                # One that dies meanwhile keeps the others from being heard, not from loading.
+                if isinstance(error, OSError) and chance < TRIES - 1:
+                    time.sleep(FIRST_WAIT)
+                    continue
+                # Whatever a worker stumbles over while it loads the model reaches us here.
+                raise RunError(f"workers cannot load the model: {error}") from error
+            return
 
     def _unregister(self) -> None:
         if self.client.status == "running":
@@ -196,9 +205,9 @@ class BatchRun:
         """Give the cluster tasks until it has enough; False when nothing is left to do."""
         self._look()
         while self._later and self._later[0][0] <= time.monotonic():
-            _, _, ticket, shunned = heapq.heappop(self._later)
+            _, _, ticket = heapq.heappop(self._later)
             if ticket.current:
-                self._submit(ticket, shunned)
+                self._submit(ticket)
         while len(self._flying) < self._window:
             if not self._submit_block() and not self._open_next():
                 break
@@ -241,9 +250,9 @@ class BatchRun:
         priority = ahead - scene.number
         return Ticket(scene, scene.generation, name, call, where, priority)
 
-    def _submit(self, ticket: Ticket, shunned: str = "") -> None:
-        """Give a task, to any worker but one that is shunned, if there is another."""
-        others = [w for w in self._workers() if w != shunned] if shunned else []
+    def _submit(self, ticket: Ticket) -> None:
+        """Give a task, to any worker but those that it shuns, if there is another."""
+        others = self._others(ticket) if ticket.shunned else []
         future = self.client.submit(
             ticket.call,
             self.plugin.name,
@@ -435,13 +444,18 @@ class BatchRun:
             raise DiskFullError(failure.message)
         if failure.kind == "memory" and self._shrink(scene, failure.message):
             return
-        scene.tries[ticket.name] = tries = scene.tries.get(ticket.name, 0) + 1
-        if failure.kind != "other" or tries >= TRIES:
+        if worker:
+            ticket = replace(ticket, shunned=ticket.shunned | {worker})
+        tries = scene.tries.get(ticket.name, 0)
+        # A worker that has nothing to do takes what is meant for others: that does not count.
+        if failure.kind != "worker" or not self._others(ticket):
+            scene.tries[ticket.name] = tries = tries + 1
+        if failure.kind not in ("worker", "other") or tries >= TRIES:
             self._end(scene, "failed", failure.message)
             return
         scene.retries += 1
-        due = time.monotonic() + FIRST_WAIT * 2 ** (tries - 1)
-        heapq.heappush(self._later, (due, next(self._count), ticket, worker))
+        due = time.monotonic() + FIRST_WAIT * 2 ** max(0, tries - 1)
+        heapq.heappush(self._later, (due, next(self._count), ticket))
 
     def _died(self, ticket: Ticket, error: KilledWorker) -> None:
         """The workers died that did a task: by chance, or because it takes too much memory."""
@@ -522,9 +536,11 @@ class BatchRun:
         if threads := self._watch.threads():
             self._window = max(4, TASKS_A_THREAD * threads)
 
-    def _workers(self) -> list[str]:
+    def _others(self, ticket: Ticket) -> list[str]:
+        """Workers that have not tried a task in vain."""
         try:
-            return list(self.client.scheduler_info()["workers"])
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+            return [worker for worker in workers if worker not in ticket.shunned]
         except (OSError, TimeoutError):
             return []
 

@@ -54,6 +54,10 @@ KEPT_RUNS = 4
 """Scenes that a worker keeps open in mind: blocks of one scene come one after another."""
 
 
+class UnfitError(RunError):
+    """This worker lacks what the job needs; others may have it."""
+
+
 @dataclass
 class ModelPlugin(WorkerPlugin):
     """Loads the model once a worker, and keeps it until the job is over."""
@@ -73,31 +77,48 @@ class ModelPlugin(WorkerPlugin):
     idempotent: bool = True
     """Registered again under its name it is left as it is."""
 
+    problem: str = field(default="", init=False)
+    """Why this worker cannot do the job, if it cannot: one that comes late is not refused."""
+
     _segmenter: Segmenter | None = field(default=None, init=False, repr=False)
     _runs: OrderedDict[tuple[object, ...], Run] = field(
         default_factory=OrderedDict, init=False, repr=False
     )
 
-    async def setup(self, worker: Worker) -> None:
+    async def setup(self, worker: Worker) -> None:  # noqa: ARG002 (as distributed calls it)
         """Load the model, aside from the loop in which the worker answers its scheduler.
 
         Raises:
             RunError: the worker has another version of geocamss.
             ModelError: the worker cannot use the model.
         """
+        self._lock = threading.Lock()
+        self._ready = threading.Event()
+        try:
+            self._check_version()
+            keep_freed_memory(one_heap=True)
+            self._segmenter = await asyncio.to_thread(self.request.segmenter)
+        except Exception as error:
+            self.problem = str(error) or type(error).__name__
+            raise
+        finally:
+            self._ready.set()
+
+    def _check_version(self) -> None:
         if geocamss.__version__ != self.version:
             raise RunError(
-                f"worker {worker.address} has geocamss {geocamss.__version__}, and the client has "
+                f"a worker has geocamss {geocamss.__version__}, and the client has "
                 f"{self.version}; install one version everywhere"
             )
-        keep_freed_memory(one_heap=True)
-        self._lock = threading.Lock()
-        self._segmenter = await asyncio.to_thread(self.request.segmenter)
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002 (what distributed calls it with)
         """Forget the model."""
         self._segmenter = None
         self._runs.clear()
+
+    def wait(self) -> None:
+        """Wait until the model is loaded, or there is a ``problem``."""
+        self._ready.wait()
 
     def run(self, order: Order) -> Run:
         """The run of a scene, opened if it is not in mind.
@@ -253,13 +274,18 @@ def _own(worker: Worker, plugin: str) -> ModelPlugin:
     """What the worker has loaded for the job."""
     found = worker.plugins.get(plugin)
     if not isinstance(found, ModelPlugin):
-        raise RunError(f"worker {worker.address} has not loaded the model")
+        raise UnfitError(f"worker {worker.address} has not loaded the model")
+    found.wait()
+    if found.problem:
+        raise UnfitError(f"worker {worker.address}: {found.problem}")
     return found
 
 
 def failure_of(error: Exception) -> Failure:
     """What an error means for the job."""
     message = str(error) or type(error).__name__
+    if isinstance(error, UnfitError):
+        return Failure("worker", message)
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, DiskFullError) or full:
         return Failure("disk", message)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import dask
 import pytest
+from distributed import Client
 
 import geocamss
 from geocamss.errors import RunError
@@ -58,9 +59,9 @@ def by_hand(file: Path, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]
             end(process)
 
 
-def start_worker(file: Path) -> subprocess.Popen[bytes]:
+def start_worker(file: Path, preload: str = PRELOAD) -> subprocess.Popen[bytes]:
     where = ("--scheduler-file", str(file), "--dashboard-address", ":0")
-    return start("worker", *where, "--no-nanny", "--nthreads", "1", "--preload", PRELOAD)
+    return start("worker", *where, "--no-nanny", "--nthreads", "1", "--preload", preload)
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +211,34 @@ def test_the_same_command_again_takes_up_what_a_lack_of_memory_led_to(
     assert [scene.state for scene in done.scenes] == ["done"]
     assert [scene.state for scene in again.scenes] == ["kept"]
     assert again.scenes[0].batch == 1
+
+
+OTHER_VERSION = f"""
+{PRELOAD}
+import geocamss
+geocamss.__version__ = "0.0.0"
+"""
+
+
+def test_a_late_worker_of_another_version_does_no_harm(tmp_path, scenes, model, single):
+    file = tmp_path / "scheduler.json"
+    with by_hand(file, 1) as processes:
+
+        def join(report):
+            if report.blocks_done and len(processes) == 2:
+                processes.append(start_worker(file, OTHER_VERSION))
+                with Client(scheduler_file=str(file), set_as_default=False) as client:
+                    client.wait_for_workers(2, timeout=120)
+
+        result = geocamss.map_scenes(
+            [scenes],
+            tmp_path / "out",
+            model=model,
+            outputs=OUTPUTS,
+            scheduler=str(file),
+            progress=join,
+        )
+    assert len(processes) == 3
+    assert [(scene.state, scene.reason) for scene in result.scenes] == [("done", "")] * 3
+    assert sum(scene.retries for scene in result.scenes) > 0
+    same_rasters(single, tmp_path / "out")

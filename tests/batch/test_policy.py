@@ -8,10 +8,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from distributed.comm import CommClosedError
 
 from geocamss.batch.cluster import connect, machine
 from geocamss.batch.ledger import Ledger, Record
-from geocamss.batch.worker import failure_of
+from geocamss.batch.run import BatchRun
+from geocamss.batch.worker import ModelPlugin, UnfitError, failure_of
 from geocamss.errors import (
     BandError,
     DiskFullError,
@@ -24,6 +26,7 @@ from geocamss.errors import (
 )
 from geocamss.output.areas import ClassArea
 from geocamss.products import files_of
+from geocamss.request import Request
 
 GB = 2**30
 
@@ -62,6 +65,7 @@ def test_a_machine_without_workers_is_refused():
         (SceneError("gone"), "other"),
         (ReadError("half way"), "other"),
         (RunError("?"), "other"),
+        (UnfitError("no GPU"), "worker"),
         (ValueError("?"), "other"),
         (DiskFullError("full"), "disk"),
         (OSError(errno.ENOSPC, "full"), "disk"),
@@ -160,6 +164,31 @@ def test_what_leads_to_no_scheduler_is_named(tmp_path, monkeypatch, where):
         where = str(tmp_path / "file.json")
     with pytest.raises(InputError, match="scheduler"), connect(where, None, lambda _: None):
         pass
+
+
+class Shaky:
+    """A cluster, one worker of which dies while the model is loaded."""
+
+    status = "running"
+    registered = 0
+
+    def register_plugin(self, *_):
+        self.registered += 1
+        if self.registered == 1:
+            raise CommClosedError("in <TCP (closed)>")
+
+    def scheduler_info(self, **_):
+        return {"total_threads": 1, "workers": {}}
+
+    def unregister_worker_plugin(self, _):
+        pass
+
+
+def test_a_worker_that_dies_while_the_model_loads_does_not_end_the_job(ledger, monkeypatch):
+    monkeypatch.setattr("geocamss.batch.run.FIRST_WAIT", 0.0)
+    client = Shaky()
+    BatchRun(client, ModelPlugin("job", Request(), "1"), ledger, []).go()
+    assert client.registered == 2
 
 
 def test_polygons_of_another_shape_are_another_map(ledger):
