@@ -9,7 +9,6 @@ import os
 import tempfile
 import threading
 import time
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import closing
@@ -22,12 +21,12 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 import geocamss
 from geocamss.ahead import ahead
+from geocamss.batch.hearing import Hearing
 from geocamss.batch.orders import Failure, Finished, Opened, Order, Outcome
 from geocamss.batch.thumbnail import thumbnail
 from geocamss.errors import (
     DiskFullError,
     GeocamssError,
-    GeocamssWarning,
     InputError,
     ModelError,
     RunError,
@@ -49,6 +48,9 @@ from geocamss.scene.tiles import Block
 from geocamss.strips import read_strips
 
 __all__ = ["ModelPlugin", "finish_scene", "map_block", "open_scene", "see", "sum_up"]
+
+HEARING = Hearing()
+"""Of all tasks of this process."""
 
 KEPT_RUNS = 4
 """Scenes that a worker keeps open in mind: blocks of one scene come one after another."""
@@ -254,9 +256,7 @@ def _told(plugin: str, work: Callable[[ModelPlugin], Any]) -> Outcome:
     worker = get_worker()
     start = time.monotonic()
     value, failure = None, None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", GeocamssWarning)
+    with HEARING.of_task() as heard:
         try:
             value = work(_own(worker, plugin))
         except Exception as error:  # noqa: BLE001 (whatever it is, the client must hear of it)
@@ -266,7 +266,7 @@ def _told(plugin: str, work: Callable[[ModelPlugin], Any]) -> Outcome:
         time.monotonic() - start,
         value,
         failure,
-        tuple(dict.fromkeys(str(warning.message) for warning in caught)),
+        tuple(dict.fromkeys(heard)),
     )
 
 
