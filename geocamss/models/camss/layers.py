@@ -46,7 +46,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        return (x + self.second(self.first(x))).relu_()
+        return torch.relu_(x + self.second(self.first(x)))
 
 
 class ModulatedLayer(nn.Module):

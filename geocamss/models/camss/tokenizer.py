@@ -164,4 +164,4 @@ class Decoder(nn.Module):
         hint = layer(features)  # (B, C, h, w)
         if keep is not None:
             hint = hint * keep.to(hint.dtype)[:, None, None, None]
-        return (x + hint).relu_()
+        return torch.relu_(x + hint)

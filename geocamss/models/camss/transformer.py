@@ -89,7 +89,7 @@ class Layout:
         if self.pool == 1:
             return x
         # In float32: processors pool bfloat16 number by number.
-        planes = x.float().unflatten(1, self.shape).permute(0, 3, 1, 2)  # (B, width, h, w)
+        planes = x.float().reshape(len(x), *self.shape, -1).permute(0, 3, 1, 2)  # (B, width, h, w)
         return _pool(planes, self.pool).to(x.dtype).flatten(2).transpose(1, 2)
 
 
