@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
+import json
 import os
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from typing import Any
 import dask
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
+from distributed.comm.core import connect as connect_comm
 from distributed.system import MEMORY_LIMIT
 
 import geocamss
@@ -163,23 +167,55 @@ def _remote(scheduler: str) -> Iterator[Client]:
             f"{scheduler!r} is neither the address of a scheduler, as in tcp://10.0.0.1:8786, nor "
             "a scheduler file"
         )
-    where: dict[str, Any] = {"scheduler_file": scheduler} if is_file else {"address": scheduler}
+    address = _address_in(Path(scheduler)) if is_file else scheduler
+    _call(address, scheduler)
+    with Client(address, timeout=CONNECT_SECONDS, set_as_default=False) as client:
+        yield client
+
+
+def _address_in(file: Path) -> str:
+    """What a scheduler file says."""
     try:
-        client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (TypeError, AssertionError, ImportError) as error:
-        # What a scheduler file holds, or a kind of address asks for, is checked in no other way.
-        why = error or type(error).__name__
+        said = json.loads(file.read_text("utf-8"))
+        return str(said["address"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{scheduler!r} is no scheduler that can be reached from here ({why}); give an "
-            "address as in tcp://10.0.0.1:8786, or the file that the scheduler has written"
+            f"{file}: holds no address of a scheduler; give the file that the scheduler has "
+            "written, or its address, as in tcp://10.0.0.1:8786"
         ) from error
-    except (OSError, TimeoutError, ValueError, KeyError) as error:
+
+
+def _call(address: str, scheduler: str) -> None:
+    """See that a scheduler answers, before a client is made.
+
+    A client that fails to start is left to the garbage collector. Should that come while the next
+    one starts, each of them waits for the other.
+
+    Args:
+        address: of the scheduler.
+        scheduler: what the user has given.
+
+    Raises:
+        InputError: nobody answers there.
+    """
+
+    async def call() -> None:
+        comm = await connect_comm(address, timeout=CONNECT_SECONDS)
+        await comm.close()
+
+    try:
+        with ThreadPoolExecutor(1) as pool:  # the caller's thread may have a loop of its own
+            pool.submit(asyncio.run, call()).result()
+    except (OSError, TimeoutError) as error:
         raise InputError(
             f"the scheduler at {scheduler} does not answer within {CONNECT_SECONDS:.0f} s "
             f"({error}); is it running, and can it be reached from here?"
         ) from error
-    with client:
-        yield client
+    except (TypeError, ValueError, RuntimeError, ImportError) as error:
+        raise InputError(
+            f"{scheduler!r} is no address of a scheduler that can be reached from here ({error}); "
+            "give one as in tcp://10.0.0.1:8786, or the file that the scheduler has written"
+        ) from error
 
 
 def _wait_for_workers(client: Client, where: str) -> None:
