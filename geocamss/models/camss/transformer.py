@@ -51,14 +51,14 @@ def rotary(
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(mode=False)
-def _turns(  # noqa: PLR0913 (what it is kept by)
-    height: int, width: int, spacing: int, channels: int, device: torch.device, dtype: torch.dtype
+def _turns(
+    shape: tuple[int, int], spacing: int, channels: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Cosines and sines of rotary positions, kept: chips are of few sizes.
 
     They are made outside of inference mode, whose tensors could not be trained with.
     """
-    angles = rotary(height, width, channels, device, spacing)
+    angles = rotary(*shape, channels, device, spacing)
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
@@ -211,9 +211,9 @@ class Transformer(nn.Module):
             # A pooled key counts as soon as one of its tokens does.
             some = _pool(seen[:, None].float(), self.pool) > 0  # (B, 1, m, n)
             allowed = some.flatten(2)[:, :, None]  # (B, 1, 1, M)
-        down, across = (-(-size // self.pool) for size in shape)
+        pooled = -(-shape[0] // self.pool), -(-shape[1] // self.pool)
         of = self.head_channels, x.device, x.dtype
-        both = (_turns(*shape, 1, *of), _turns(down, across, self.pool, *of))
+        both = (_turns(shape, 1, *of), _turns(pooled, self.pool, *of))
         return Layout(shape, self.pool, both, allowed)
 
     def _mask_tokens(self, image: Tensor, latents: Tensor | None, known: Tensor | None) -> Tensor:
