@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
-from geocamss.simulate.canvas import BUILDING, LAND, VEGETATION, Canvas
+from geocamss.simulate.canvas import BUILDING, LAND, ROAD, VEGETATION, Canvas
 from geocamss.simulate.dice import Dice
 from geocamss.simulate.fabric import FABRICS, Fabric
 from geocamss.simulate.frame import Bools, Doubles, Ints
@@ -79,12 +80,13 @@ def paint_buildings(place: Place, canvas: Canvas, taken: Bools) -> list[Building
     houses = canvas.palette.variants(place.climate.roofs, 12, spread=0.22)
     sheds = canvas.palette.variants(place.climate.sheds, 8, spread=0.2)
     drives = canvas.palette.variants({"concrete": 2, "gravel": 2}, 4, spread=0.2)
+    roads = ndimage.binary_dilation(canvas.classes == ROAD)
     built: list[_Built] = []
     for quarter, use in enumerate(place.plan.quarters.use):
         if use in FABRICS and place.plan.quarters.shown[quarter]:
             covers = sheds if FABRICS[use].large else houses
             for building in _draw(place, dice, quarter, FABRICS[use], covers):
-                found = _find_room(place, building, taken)
+                found = _find_room(place, building, taken, roads)
                 if found is not None:
                     built.append(found)
     # All shadows fall before any roof is painted: roofs are lit.
@@ -165,14 +167,18 @@ def _shape(dice: Dice, a: float, b: float, wing: float) -> tuple[Part, ...]:
     return ((0.0, side * (b - body), a, body), (end * (a - arm), 0.0, arm, b))
 
 
-def _find_room(place: Place, building: Building, taken: Bools) -> _Built | None:
-    """Try the building, then a smaller one."""
+def _find_room(place: Place, building: Building, taken: Bools, roads: Bools) -> _Built | None:
+    """Try the building, then a smaller one.
+
+    Houses of a row stand a little on what is taken, their neighbors above all, but on no road.
+    """
     for attempt in (building, building.shrunk(0.75)):
         site = find_site(place.frame, attempt.pose, attempt.reach + 2 * place.unit)
         if site is None:
             return None
-        if not (taken[site.window] & site.inside(attempt.parts, attempt.gap)).any():
-            mask = site.inside(attempt.parts)
+        mask = site.inside(attempt.parts)
+        around = site.inside(attempt.parts, attempt.gap)
+        if not (taken[site.window] & around | roads[site.window] & mask).any():
             taken[site.window] |= mask
             return _Built(attempt, site, mask)
     return None
