@@ -106,6 +106,7 @@ class Shaper:
         self._shaping = shaping
         self._unit = unit
         self._spacing = Spacing(source.crs, source.transform, source.width, source.height)
+        self._extent = max(source.width, source.height)
         self.corners = Corners(source.width, source.height) if shaping.simplify > 0 else None
         """To be fed with the map's rows before what they finish is shaped."""
         self._names = np.full(256, "", dtype=object)
@@ -175,9 +176,12 @@ class Shaper:
 
     def _scales(self, borders: Borders) -> tuple[Floats, Floats]:
         """Meters for a pixel downward and rightward, (m,), where each border has most of them."""
+        begin = borders.offsets[:-1]
+        if self._extent <= self._spacing.even:  # one place of the map is like any other
+            return self._spacing.at(borders.rows[begin], borders.columns[begin])
         down, right = self._spacing.at(borders.rows, borders.columns)
         if len(borders):
-            down, right = (np.maximum.reduceat(s, borders.offsets[:-1]) for s in (down, right))
+            down, right = (np.maximum.reduceat(s, begin) for s in (down, right))
         return down, right
 
     def _perimeters(
