@@ -119,11 +119,7 @@ class Run:
     def engine(self) -> Engine:
         """What maps a block."""
         bands = self.scene.select(self.segmenter.card)
-        declared = [
-            None if (band.scale, band.offset) == (1.0, 0.0) else (band.scale, band.offset)
-            for band in bands
-        ]
-        normalizer = Normalizer.of(self.segmenter.card, declared)
+        normalizer = Normalizer.of(self.segmenter.card, [band.declared for band in bands])
         return Engine(
             self.layout,
             self.segmenter,

@@ -179,10 +179,7 @@ def _address_in(file: Path) -> str:
         said = json.loads(file.read_text("utf-8"))
         return str(said["address"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{file}: holds no address of a scheduler; give the file that the scheduler has "
-            "written, or its address, as in tcp://10.0.0.1:8786"
-        ) from error
+        raise _no_scheduler(os.fspath(file), error) from error
 
 
 def _call(address: str, scheduler: str) -> None:
@@ -212,10 +209,15 @@ def _call(address: str, scheduler: str) -> None:
             f"({error}); is it running, and can it be reached from here?"
         ) from error
     except (TypeError, ValueError, RuntimeError, ImportError) as error:
-        raise InputError(
-            f"{scheduler!r} is no address of a scheduler that can be reached from here ({error}); "
-            "give one as in tcp://10.0.0.1:8786, or the file that the scheduler has written"
-        ) from error
+        raise _no_scheduler(scheduler, error) from error
+
+
+def _no_scheduler(scheduler: str, why: Exception) -> InputError:
+    return InputError(
+        f"{scheduler!r} leads to no scheduler that can be reached from here "
+        f"({type(why).__name__}: {why}); give an address as in tcp://10.0.0.1:8786, or the file "
+        "that the scheduler has written"
+    )
 
 
 def _wait_for_workers(client: Client, where: str) -> None:

@@ -16,6 +16,7 @@ import geocamss
 from geocamss.batch.mosaic_grid import Mosaic
 from geocamss.batch.scenes import SceneResult
 from geocamss.hypertext import escape
+from geocamss.output.areas import are_counts
 from geocamss.request import Request
 from geocamss.whole import whole
 
@@ -121,8 +122,8 @@ def _totals(scenes: Sequence[SceneResult]) -> dict[str, Any]:
 
 
 def _has_place(scene: SceneResult) -> bool:
-    """Whether a map's areas are square meters: without a CRS they are counts of pixels."""
-    return any(area.area_m2 != area.pixels for area in scene.areas)
+    """Whether a map's areas are square meters."""
+    return not are_counts((area.area_m2, area.pixels) for area in scene.areas)
 
 
 def _request(request: Request) -> dict[str, Any]:

@@ -27,11 +27,12 @@ def area_text(square_meters: float, largest: float) -> str:
 
 def print_summary(result: Result) -> None:
     """Print what has been mapped, and where it is."""
+    from geocamss.output.areas import are_counts
+
     console = plain_console()
     rows = result.areas.to_dict("records")
     largest = max((row["area_m2"] for row in rows), default=0.0)
-    # Without a CRS nothing is known of the ground, and areas are counts.
-    counted = all(row["area_m2"] == row["pixels"] for row in rows)
+    counted = are_counts((row["area_m2"], row["pixels"]) for row in rows)
     table = plain_table(
         "class", "area", "share", "confidence", right=("area", "share", "confidence")
     )

@@ -15,6 +15,7 @@ area is that of the ellipsoid's surface under it, whatever the CRS:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from geocamss.errors import SceneError
 from geocamss.output.classmap import ClassMap
 from geocamss.output.runs import Runs, find_runs
 
-__all__ = ["ClassArea", "PixelAreas", "check_named", "class_areas"]
+__all__ = ["ClassArea", "PixelAreas", "are_counts", "check_named", "class_areas"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -281,6 +282,15 @@ def _locate(position: NDArray[Any], points: Floats) -> tuple[Ints, Floats]:
     scaled = (position - points[0]) * ((len(points) - 1) / (points[-1] - points[0]))
     cell = np.clip(scaled.astype(np.int64), 0, len(points) - 2)
     return cell, scaled - cell
+
+
+def are_counts(areas: Iterable[tuple[float, int]]) -> bool:
+    """Whether areas are counts of pixels: without a CRS nothing is known of the ground.
+
+    Args:
+        areas: of each class, and its pixels.
+    """
+    return all(area == pixels for area, pixels in areas)
 
 
 def class_areas(

@@ -53,6 +53,12 @@ class SceneBand:
     assumed: bool = False
     """True if its name is custom, and nothing in the file says it."""
 
+    @property
+    def declared(self) -> tuple[float, float] | None:
+        """Scale and offset; None where the file declares none, so that the card's count."""
+        said = self.scale, self.offset
+        return None if said == (1.0, 0.0) else said
+
     def __str__(self) -> str:
         said = f"{self.index}: {self.name or 'unknown'}"
         if self.label and self.label.lower() != self.name:

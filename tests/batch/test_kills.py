@@ -72,6 +72,17 @@ def single(tmp_path_factory, scenes, model) -> Path:
     return out
 
 
+def mapped(scenes: Path, out: Path, model, scheduler: Path, progress):
+    return geocamss.map_scenes(
+        [scenes],
+        out,
+        model=model,
+        outputs=OUTPUTS,
+        scheduler=str(scheduler),
+        progress=progress,
+    )
+
+
 def same_rasters(one: Path, other: Path) -> None:
     for folder in one.iterdir():
         for raster in ("classes.tif", "confidence.tif"):
@@ -93,14 +104,7 @@ def test_workers_killed_at_random_change_no_byte(tmp_path, scenes, model, single
                 processes.append(start_worker(file))
                 deaths.append(report)
 
-        result = geocamss.map_scenes(
-            [scenes],
-            tmp_path / "out",
-            model=model,
-            outputs=OUTPUTS,
-            scheduler=str(file),
-            progress=kill,
-        )
+        result = mapped(scenes, tmp_path / "out", model, file, kill)
     assert deaths
     assert not result.failed
     assert [scene.state for scene in result.scenes] == ["done"] * 3
@@ -230,14 +234,7 @@ def test_a_late_worker_of_another_version_does_no_harm(tmp_path, scenes, model, 
                 with Client(scheduler_file=str(file), set_as_default=False) as client:
                     client.wait_for_workers(2, timeout=120)
 
-        result = geocamss.map_scenes(
-            [scenes],
-            tmp_path / "out",
-            model=model,
-            outputs=OUTPUTS,
-            scheduler=str(file),
-            progress=join,
-        )
+        result = mapped(scenes, tmp_path / "out", model, file, join)
     assert len(processes) == 3
     assert [(scene.state, scene.reason) for scene in result.scenes] == [("done", "")] * 3
     assert sum(scene.retries for scene in result.scenes) > 0

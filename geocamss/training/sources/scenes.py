@@ -63,7 +63,8 @@ def _load(
     bands = scene.select(card)
     grid = choose_grid(scene, card.gsd)
     with gdal_environment(scene.path):
-        pixels, valid = _pixels(scene, bands, grid, Normalizer.of(card, _declared(bands)).fill)
+        normalizer = Normalizer.of(card, [band.declared for band in bands])
+        pixels, valid = _pixels(scene, bands, grid, normalizer.fill)
         known = _labels(labels, grid, card)
     known = known.masked_fill(~valid, IGNORED)
     if not bool((known != IGNORED).any()):
@@ -128,15 +129,9 @@ def _labels(labels: LabelFile, grid: Grid, card: ModelCard) -> Tensor:
     return torch.from_numpy(np.concatenate(strips))
 
 
-def _declared(bands: tuple[SceneBand, ...]) -> list[tuple[float, float] | None]:
-    """Scale and offset by band; None where the file says nothing, so that the card's count."""
-    pairs = [(band.scale, band.offset) for band in bands]
-    return [None if pair == (1.0, 0.0) else pair for pair in pairs]
-
-
 def _stored(pixels: Tensor, bands: tuple[SceneBand, ...], card: ModelCard) -> Tensor:
     """Pixels as the card's scale and offset describe them, whatever the bands declare."""
-    declared = _declared(bands)
+    declared = [band.declared for band in bands]
     if not any(declared):
         return pixels
     own = zip(card.per_band("scale"), card.per_band("offset"), strict=True)
