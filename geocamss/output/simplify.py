@@ -5,8 +5,7 @@ common. Vertices are taken out, one or two that stand side by side at a time, wh
 
 1. no point of the border moves by more than the tolerance;
 2. over the whole border, what one neighbor loses in one place it wins in another: the net area
-   between old and new is at most ``LEAN`` pixels times the border's old length, and of a border
-   that closes on itself at most ``SHARE`` of the area within;
+   between old and new is at most ``LEAN`` pixels times the border's old length;
 3. the triangles that are cut off hold no corner of any outline of the map, save those of this
    border that have been taken out before.
 
@@ -15,9 +14,9 @@ borders. By (3), a new edge meets no vertex of another border, whichever of its 
 kept; and an edge that came into a triangle without ending there would cross one of its two old
 sides. What is left is two borders that become the same straight line, or a ring without area: the
 ground between them, or within, was at least one pixel, and by (2) it changes by at most ``LEAN``
-times its outline. As n pixels have an outline of at most 2 n + 2, that is less than n. Hence also
-areas: each polygon keeps its own to within ``LEAN`` times its perimeter, an island without holes to
-within ``SHARE`` of it, and errors of neighbors cancel.
+times its outline. As n pixels that hang together have an outline of at most 2 n + 2, holes counted
+in, that is less than n. Hence also areas: each polygon keeps its own to within a hundredth, and
+errors of neighbors cancel.
 
 The order is greedy, least displacement first, in rounds: each takes all removals that are better
 than any other in their reach, as far as those that widen and those that narrow a side are balanced.
@@ -36,18 +35,15 @@ from geocamss.output.borders import Borders
 from geocamss.output.chains import ragged
 from geocamss.output.corners import Corners
 
-__all__ = ["LEAN", "SHARE", "simplify_borders"]
+__all__ = ["simplify_borders"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-LEAN = 0.02
-"""Pixels by which a border may move on average. Below 1/4 no polygon can vanish. The smaller it is,
-the truer are the areas of classes that lie in small islands, as those can hardly but shrink."""
-
-SHARE = 0.01
-"""Of the area within a border that closes on itself: by no more it may change."""
+LEAN = 0.0049
+"""Pixels by which a border may move on average. Areas change by halves of pixels: of n pixels at
+most by the whole halves in ``LEAN * (2 n + 2)``, and these are a hundredth of n or less."""
 
 _MOST = 2
 """Vertices that are taken out at once, at most."""
@@ -116,12 +112,7 @@ class _Paths:
         begins, ends = borders.offsets[:-1], borders.offsets[1:] - 1
         steps = np.abs(np.diff(self.rows)) + np.abs(np.diff(self.columns))
         length = np.concatenate(([0], np.cumsum(steps)))
-        budget = 2 * LEAN * (length[ends] - length[begins])
-        vertex = np.arange(len(self.rows) - 1)
-        turned = np.concatenate(([0], np.cumsum(self.cross(vertex, vertex + 1))))
-        within = np.abs(turned[ends] - turned[begins])
-        closed = self.number[begins] == self.number[ends]
-        self.budget = np.where(closed, np.minimum(budget, SHARE * within), budget).astype(np.int64)
+        self.budget = (2 * LEAN * (length[ends] - length[begins])).astype(np.int64)
         """(m,) what ``balance`` may be, to either side."""
         self._tolerance = tolerance
         self._scales = scales

@@ -16,7 +16,6 @@ from geocamss.output.classmap import ClassMap
 from geocamss.output.features import Shaper, in_batches
 from geocamss.output.rings import Tracer
 from geocamss.output.shaping import Shaping
-from geocamss.output.simplify import LEAN
 
 from .maps import NORTH_UP, class_maps, landscape
 
@@ -54,6 +53,12 @@ def shaped(pixels, shaping, crs=None, transform=NORTH_UP, rows=10**6):
     return shapes, fields
 
 
+def assert_areas_kept(shapes, exact):
+    """Each polygon's, to the hundredth."""
+    before, after = shapely.area(exact), shapely.area(shapes)
+    assert (np.abs(after - before) <= 0.01 * before + 1e-9).all()
+
+
 def outlines(shapes):
     return shapely.union_all(shapely.boundary(shapes))
 
@@ -72,8 +77,7 @@ def test_simplified_polygons_are_a_valid_coverage_of_fair_areas(pixels, toleranc
     # No gaps: what all cover together has the area of their sum.
     union = shapely.union_all(shapes)
     assert shapely.area(union) == pytest.approx(shapely.area(shapes).sum(), rel=1e-9)
-    change = np.abs(shapely.area(shapes) - shapely.area(exact)) / 100.0
-    assert (change <= LEAN * shapely.length(exact) / 10.0 + 1e-9).all()
+    assert_areas_kept(shapes, exact)
     pixel_areas = fields["area_m2"] * 100.0
     np.testing.assert_allclose(pixel_areas, shapely.area(shapes), rtol=1e-6)
     assert shapely.get_num_interior_rings(shapes).sum() == (
@@ -109,12 +113,12 @@ def test_no_border_moves_by_more_than_the_tolerance(tolerance):
     assert fewer < 0.75
 
 
-def test_classes_keep_their_areas_to_the_hundredth():
+def test_classes_keep_their_areas_to_the_thousandth():
     pixels = landscape(200, 220, smooth=3.0)
     shapes, fields = shaped(pixels, Shaping(simplify=3.0))
     for value in range(5):
         area = shapely.area(shapes[fields["class"] == value]).sum() / 100.0
-        assert area == pytest.approx((pixels == value).sum(), rel=0.01)
+        assert area == pytest.approx((pixels == value).sum(), rel=0.001)
 
 
 def spiral(side: int, width: float) -> np.ndarray:
@@ -134,8 +138,7 @@ def test_a_border_of_a_hundred_thousand_vertices_is_simplified_like_any_other():
         assert shapely.get_num_coordinates(shapes).max() < 5_000
         assert shapely.is_valid(shapes).all()
         assert shapely.coverage_is_valid(shapes)
-        change = np.abs(shapely.area(shapes) - shapely.area(exact)) / 100.0
-        assert (change <= LEAN * shapely.length(exact) / 10.0).all()
+        assert_areas_kept(shapes, exact)
 
 
 def test_the_more_a_border_may_move_the_fewer_vertices_it_keeps():
@@ -146,7 +149,7 @@ def test_the_more_a_border_may_move_the_fewer_vertices_it_keeps():
         for tolerance in (0.5, 1.0, 2.0, 5.0, 20.0)
     ]
     assert all(np.diff(counts) < 0)
-    assert counts[3] < 0.8 * counts[1]
+    assert counts[3] < 0.85 * counts[1]
 
 
 def test_round_islands_keep_their_areas():
@@ -192,17 +195,12 @@ def houses(side: int = 500) -> np.ndarray:
 
 @pytest.mark.parametrize("pattern", [discs, rings, houses])
 @pytest.mark.parametrize("tolerance", [0.8, 1.5, 5.0])
-def test_classes_of_small_things_keep_their_areas_to_the_hundredth(pattern, tolerance):
+def test_small_things_keep_their_areas(pattern, tolerance):
     pixels = pattern()
     exact, _ = shaped(pixels, Shaping())
-    shapes, fields = shaped(pixels, Shaping(simplify=tolerance))
+    shapes, _ = shaped(pixels, Shaping(simplify=tolerance))
     assert shapely.coverage_is_valid(shapes)
-    for value in np.unique(pixels):
-        area = shapely.area(shapes[fields["class"] == value]).sum() / 100.0
-        assert area == pytest.approx((pixels == value).sum(), rel=0.01)
-    before, after = shapely.area(exact), shapely.area(shapes)
-    islands = fields["class"] == 1 if pattern is not rings else before < 0
-    assert (np.abs(after - before)[islands] <= 0.01 * before[islands] + 1e-6).all()
+    assert_areas_kept(shapes, exact)
     fewer = shapely.get_num_coordinates(shapes).sum() / shapely.get_num_coordinates(exact).sum()
     assert fewer < 1
 
@@ -282,4 +280,4 @@ def test_real_maps_stay_a_coverage(shared_data, name):
     assert shapely.coverage_is_valid(shapes)
     for value in np.unique(fields["class"]):
         area = shapely.area(shapes[fields["class"] == value]).sum() / 100.0
-        assert area == pytest.approx((pixels == value).sum(), rel=0.01)
+        assert area == pytest.approx((pixels == value).sum(), rel=0.001)
