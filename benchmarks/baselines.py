@@ -14,7 +14,7 @@ from geocamss.models.module import from_module
 from geocamss.models.precision import fast_dtype
 from geocamss.models.segmenter import Segmenter
 from geocamss.training.batches import Batch
-from geocamss.training.objective import map_loss
+from geocamss.training.objective import map_loss, unweigh
 from geocamss.training.recipe import Training
 
 __all__ = ["BASELINES", "PlainObjective", "UNet"]
@@ -95,6 +95,13 @@ class PlainObjective:
         del generator
         weights = self._weights.to(batch.chips.device)
         return {"map": map_loss(network(batch.chips), batch.labels, weights, self._training.dice)}
+
+    def finished(self, network: nn.Module) -> nn.Module:
+        """A copy whose probabilities are not those of the class weights."""
+        found = copy.deepcopy(network)
+        head = found.leave if isinstance(found, UNet) else found.segmentation_head[0]
+        unweigh(head, self._weights)
+        return found
 
     def segmenter(self, network: nn.Module, card: ModelCard) -> Segmenter:
         """The network folded, in the fastest number format, as the segmenter's is."""

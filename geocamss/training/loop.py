@@ -169,8 +169,9 @@ class Loop(pl.LightningModule):
         Without validation images the last one is the best.
         """
         paused = time.monotonic()
+        finished = self._objective.finished(self.average)
         if self._validation:
-            result = score_images(self.segmenter(self.average), self._validation)
+            result = score_images(self.segmenter(finished), self._validation)
             _log.info(
                 "step %d, %.0f s: mIoU %.4f, accuracy %.4f, IoU %s",
                 self.global_step,
@@ -188,7 +189,7 @@ class Loop(pl.LightningModule):
             self._best_miou = -1.0 if result is None else result.miou
         if improved or self._training.keep == "last":
             self.best_scores = result
-            self.best.load_state_dict(self.average.state_dict())
+            self.best.load_state_dict(finished.state_dict())
         self._started += time.monotonic() - paused
 
     def _record(self, numbers: dict[str, float]) -> None:

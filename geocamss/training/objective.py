@@ -3,12 +3,14 @@
 The segmenter has three losses, and needs all of them. The head's own loss alone leaves it several
 points below a plain network. Cross-entropy through the decoder on the one-step prediction brings it
 level, but alone lets the decoder drift out of the latent space, so that more than one step
-collapses. The reconstruction loss holds the decoder there. A head that predicts noise has no
+collapses. The reconstruction loss holds the decoder there. That prediction is not held to the
+latents itself: what is worth telling apart is what the map shows. A head that predicts noise has no
 one-step prediction to speak of, and does without, as in the paper.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -17,7 +19,6 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from geocamss.modelcard import ModelCard
-from geocamss.models.camss.head import flow_loss
 from geocamss.models.camss.model import CamssSegmenter
 from geocamss.models.camss.network import CamssNetwork, tokens_seen
 from geocamss.models.camss.schedule import Level
@@ -28,7 +29,7 @@ from geocamss.training.batches import Batch
 from geocamss.training.recipe import Training
 from geocamss.training.sources import IGNORED
 
-__all__ = ["CamssObjective", "Objective", "class_weights", "dice_loss", "map_loss"]
+__all__ = ["CamssObjective", "Objective", "class_weights", "dice_loss", "map_loss", "unweigh"]
 
 _PARTS = 4
 """One in so many chips of a batch trains the tokenizer, and the head at levels after the first."""
@@ -46,6 +47,9 @@ class Objective(Protocol):
     def losses(self, network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         """Weighted losses by name; their sum is minimized."""
 
+    def finished(self, network: nn.Module) -> nn.Module:
+        """A copy whose probabilities are not those of the class weights; see ``unweigh``."""
+
     def segmenter(self, network: nn.Module, card: ModelCard) -> Segmenter:
         """The network, ready for use."""
 
@@ -59,6 +63,23 @@ def class_weights(frequencies: Tensor, power: float) -> Tensor:
     """
     weights = frequencies.clamp(min=1e-3) ** -power
     return weights / (weights * frequencies).sum().clamp(min=1e-9)
+
+
+@torch.no_grad()
+def unweigh(layer: nn.Conv2d, weights: Tensor) -> None:
+    """Take class weights out of what a last layer has learned with them, in place.
+
+    Cross-entropy with weights w is least where the probabilities are those of the classes times w
+    (Menon et al., "Long-tail learning via logit adjustment", 2021).
+
+    Args:
+        layer: Its channels are those of the classes, each so many times in a row.
+        weights: (K,).
+    """
+    if layer.bias is None:
+        raise TypeError("the last layer has no bias to take class weights out of")
+    shift = weights.log().to(layer.bias)
+    layer.bias -= shift.repeat_interleave(len(layer.bias) // len(weights))
 
 
 def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -94,16 +115,19 @@ class CamssObjective:
         self._training = training
         self._weights = weights
 
+    def finished(self, network: nn.Module) -> CamssNetwork:
+        """A copy whose probabilities are not those of the class weights."""
+        found = copy.deepcopy(_ours(network))
+        unweigh(found.decoder.last, self._weights)
+        return found
+
     def segmenter(self, network: nn.Module, card: ModelCard) -> Segmenter:
         """The network, ready for use."""
-        if not isinstance(network, CamssNetwork):
-            raise TypeError(f"wants a CamssNetwork, got {type(network).__name__}")
-        return CamssSegmenter(network, card)
+        return CamssSegmenter(_ours(network), card)
 
     def losses(self, network: nn.Module, batch: Batch, generator: Generator) -> dict[str, Tensor]:
         """Weighted losses by name."""
-        if not isinstance(network, CamssNetwork):
-            raise TypeError(f"wants a CamssNetwork, got {type(network).__name__}")
+        network = _ours(network)
         labels = batch.labels
         masks = one_hot(labels, len(self._weights)).contiguous(memory_format=torch.channels_last)
         latents, penalty = network.mask_encoder.draw(masks, generator)  # (B, L, h, w)
@@ -125,7 +149,6 @@ class CamssObjective:
         if network.head.predicts_mean:
             noise = torch.zeros_like(tokens)  # it makes no difference
             guess = network.head.clean(noise, Level(0, 1), condition)  # (B, h, w, L)
-            losses["mean"] = self._training.flow * flow_loss(guess, tokens, weight)
             guess = torch.where(known[..., None], tokens, guess)
             # What is decoded is a code, where there are codes; the gradient goes straight through.
             guess = guess + (network.mask_encoder.snap(guess) - guess).detach()
@@ -200,6 +223,12 @@ class CamssObjective:
         guided = ~_coins(_UNGUIDED, (part,), generator).to(drop.device)
         mapped = ~_coins(self._training.guide_dropout, drop.shape, generator).to(drop.device)
         return torch.cat([guided, mapped & ~drop]).float()
+
+
+def _ours(network: nn.Module) -> CamssNetwork:
+    if not isinstance(network, CamssNetwork):
+        raise TypeError(f"wants a CamssNetwork, got {type(network).__name__}")
+    return network
 
 
 def _coins(share: float, shape: tuple[int, ...], generator: Generator) -> Tensor:

@@ -9,7 +9,13 @@ from torch import Generator
 from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.network import build
 from geocamss.training.batches import Batch
-from geocamss.training.objective import CamssObjective, class_weights, dice_loss, map_loss
+from geocamss.training.objective import (
+    CamssObjective,
+    class_weights,
+    dice_loss,
+    map_loss,
+    unweigh,
+)
 from geocamss.training.recipe import Training
 from tests.models.camss.networks import KINDS, config
 
@@ -80,7 +86,6 @@ def test_a_batch_without_labels_costs_nothing_and_breaks_nothing():
     assert found["map"] == 0
     assert found["reconstruction"] == 0
     assert found["head"] == 0
-    assert found["mean"] == 0
     assert torch.isfinite(torch.stack(list(found.values()))).all()
 
 
@@ -104,3 +109,40 @@ def test_losses_are_a_function_of_the_generator():
     first, second = losses(batch()), losses(batch())
     for name, value in first.items():
         assert torch.equal(value, second[name])
+
+
+def test_class_weights_are_taken_out_of_what_was_learned_with_them():
+    """A layer that sees nothing can learn the frequencies alone, and in the end tells these."""
+    shares = torch.tensor([0.6, 0.3, 0.1])
+    labels = torch.tensor([0] * 6 + [1] * 3 + [2]).repeat(10, 1)
+    # Each pixel of a square of four has a bias of its own, and is to see all labels.
+    labels = labels.repeat_interleave(2, 0).repeat_interleave(2, 1)[None]  # (1, 20, 20)
+    layer = torch.nn.Conv2d(1, 3 * 4, 1)
+    weights = class_weights(shares, 0.5)
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=200, tolerance_grad=1e-9)
+
+    def logits() -> torch.Tensor:
+        return torch.nn.functional.pixel_shuffle(layer(torch.zeros(1, 1, 10, 10)), 2)
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        found = map_loss(logits(), labels, weights, dice=0)
+        found.backward()
+        return found
+
+    optimizer.step(loss)
+    unweigh(layer, weights)
+    found = torch.softmax(logits(), dim=1).mean((0, 2, 3))
+    torch.testing.assert_close(found, shares, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_finished_differs_in_its_last_bias_alone(kind):
+    network = build(config(kind), 3, 4)
+    weights = class_weights(torch.tensor([0.4, 0.3, 0.2, 0.1]), 0.5)
+    found = CamssObjective(Training(), weights).finished(network)
+    theirs = network.state_dict()
+    changed = [
+        name for name, value in found.state_dict().items() if not torch.equal(value, theirs[name])
+    ]
+    assert changed == ["decoder.leave.0.bias"]

@@ -131,6 +131,14 @@ class Decoder(nn.Module):
             nn.Conv2d(channels[0], classes * 4, 3, padding=1), nn.PixelShuffle(2)
         )
 
+    @property
+    def last(self) -> nn.Conv2d:
+        """The layer that makes the logits, four in a row for each class."""
+        layer = self.leave[0]
+        if not isinstance(layer, nn.Conv2d):
+            raise TypeError(f"wants a convolution, got {type(layer).__name__}")
+        return layer
+
     def forward(
         self,
         latents: Tensor,

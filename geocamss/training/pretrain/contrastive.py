@@ -62,6 +62,10 @@ class ContrastiveObjective:
         chosen = torch.randperm(len(flat[0]), generator=generator)[:PLACES].to(found.device)
         return {"contrast": info_nce(flat[0][chosen], flat[1][chosen], self._temperature)}
 
+    def finished(self, network: nn.Module) -> nn.Module:
+        """As it is."""
+        return network
+
     def segmenter(self, network: nn.Module, card: ModelCard) -> Segmenter:
         """There is none."""
         raise TypeError(f"an encoder is no segmenter: {type(network).__name__} of {card.name}")

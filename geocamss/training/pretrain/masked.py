@@ -60,6 +60,10 @@ class MaskedObjective:
         error = (painted - batch.chips).square().mean(1)  # (B, H, W)
         return {"painting": (error * judged).sum() / judged.sum().clamp(min=1)}
 
+    def finished(self, network: nn.Module) -> nn.Module:
+        """As it is."""
+        return network
+
     def segmenter(self, network: nn.Module, card: ModelCard) -> Segmenter:
         """There is none."""
         raise TypeError(f"an encoder is no segmenter: {type(network).__name__} of {card.name}")
