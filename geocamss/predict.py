@@ -89,8 +89,8 @@ def predict(
             ``item``, ``preview``, ``page``, ``uncertainty`` and ``probabilities`` to write. The
             last two are made on request; several samples ask for ``uncertainty``.
         min_area: square meters on the ground; smaller regions become no polygons of their own, but
-            go to their neighbors. Like the next three it changes the polygons alone, which are
-            exactly the class map otherwise.
+            go to their neighbors; islands in nodata, which have none, are left out. Like the next
+            three it changes the polygons alone, which are exactly the class map otherwise.
         smooth: give each pixel the class of most pixels around it first.
         simplify: meters by which borders of polygons may move to have fewer vertices; neighbors
             keep theirs in common.

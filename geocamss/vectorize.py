@@ -53,7 +53,8 @@ def vectorize(
     Args:
         classmap: a raster whose first band holds at most 255 different whole numbers.
         out: a GeoPackage (.gpkg), GeoParquet (.parquet) or FlatGeobuf (.fgb).
-        min_area: square meters on the ground; smaller regions go to their neighbors.
+        min_area: square meters on the ground; smaller regions go to their neighbors, and islands
+            in nodata, which have none, are left out. Holes of nodata stay.
         smooth: give each pixel the class of most pixels around it.
         simplify: meters by which borders may move to have fewer vertices. Neighbors keep their
             border in common: there are no gaps and no overlaps.

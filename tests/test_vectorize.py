@@ -24,6 +24,7 @@ from rasterio import features
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
+from scipy import ndimage
 
 import geocamss
 from geocamss.cli.main import main
@@ -159,7 +160,7 @@ def test_all_nodata_gives_an_empty_layer_with_its_fields(tmp_path, ending):
 
 
 @pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1)])
-@pytest.mark.parametrize("options", [{}, {"min_area": 150, "smooth": True, "simplify": 30}])
+@pytest.mark.parametrize("options", [{}, {"min_area": 90, "smooth": True, "simplify": 30}])
 def test_lines_of_pixels(tmp_path, shape, options):
     pixels = (np.arange(40) // 7 % 3).astype(np.uint8)[: max(shape)].reshape(shape)
     raster = write_map(tmp_path / "c.tif", pixels)
@@ -352,6 +353,26 @@ def test_smoothing_and_sieving_leave_nothing_small(tmp_path):
     assert np.array_equal(back == 255, pixels == 255)
 
 
+def test_no_small_polygon_is_left_of_a_mask_whose_background_is_nodata(tmp_path):
+    """Houses have no neighbors there; what is left of them is as without nodata."""
+    pixels = (landscape(90, 100, smooth=1.5) == 2).astype(np.uint8)
+    options = {"min_area": 2000, "simplify": 10, "square": [1]}
+    found = {}
+    for nodata in (0, None):
+        raster = write_map(tmp_path / f"{nodata}.tif", pixels, nodata=nodata, nbits=1)
+        vectorize(raster, tmp_path / f"{nodata}.gpkg", min_area=2000)
+        frame = read(tmp_path / f"{nodata}.gpkg")
+        assert frame.area_m2.min() >= 2000
+        found[nodata] = burned(frame, raster, fill=0)
+        vectorize(raster, tmp_path / f"s{nodata}.gpkg", **options)
+        assert read(tmp_path / f"s{nodata}.gpkg").area_m2.min() >= 0.99 * 2000
+    labels, count = ndimage.label(pixels)
+    sizes = np.bincount(labels.ravel())
+    assert np.array_equal(found[0] == 1, (sizes[labels] >= 20) & (labels > 0))
+    assert 0 < (sizes < 20).sum() < count
+    assert (found[None] >= found[0]).all()  # background may be too small; nodata stays
+
+
 def test_a_class_that_is_not_there_is_told(tmp_path):
     raster = write_map(tmp_path / "c.tif", np.zeros((3, 3), np.uint8))
     named(raster, ["building"])
@@ -427,7 +448,7 @@ def test_shaping_by_any_finite_number_is_done(tmp_path, number):
     found = read(tmp_path / "s.gpkg")
     assert shapely.coverage_is_valid(found.geometry.values)
     vectorize(raster, tmp_path / "m.gpkg", min_area=number)
-    assert len(read(tmp_path / "m.gpkg")) == 1
+    assert len(read(tmp_path / "m.gpkg")) == 0
 
 
 @pytest.mark.parametrize(
@@ -532,7 +553,8 @@ def test_any_class_raster_becomes_polygons_with_a_style(tmp_path, kind, palette)
     exact = read(folder / "genau.gpkg")
     assert np.array_equal(burned(exact, raster, fill=255), pixels)
     side = 1 if place.get("crs", UTM) is None else 10
-    vectorize(raster, folder / "glatt.gpkg", simplify=2 * side, min_area=3 * side**2, smooth=True)
+    least = min(3, pixels.size) * side**2
+    vectorize(raster, folder / "glatt.gpkg", simplify=2 * side, min_area=least, smooth=True)
     smooth = read(folder / "glatt.gpkg")
     assert smooth.is_valid.all()
     assert shapely.coverage_is_valid(smooth.geometry.values)

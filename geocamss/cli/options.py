@@ -203,7 +203,8 @@ shaping_options = (
         default=0.0,
         metavar="M2",
         help="Give regions below so many square meters on the ground to their neighbors before "
-        "they become polygons.",
+        "they become polygons. Islands in nodata, which have none, are left out; holes of nodata "
+        "stay.",
     ),
     click.option(
         "--smooth",

@@ -21,7 +21,8 @@ class Shaping:
     """
 
     min_area: float = 0.0
-    """Square meters on the ground; smaller regions go to their neighbors, see ``sieve``."""
+    """Square meters on the ground; smaller regions go to their neighbors, or are left out where
+    they have none, see ``sieve``."""
 
     smooth: bool = False
     """Whether each pixel takes the class of most pixels around it, see ``majority``."""

@@ -2,7 +2,8 @@
 
 Each region that is too small takes the class of the neighbor with which it shares the longest
 border. What has become one region then is looked at again, until nothing small is left that has a
-neighbor at all; islands in nodata stay. Regions that are large enough keep every pixel.
+neighbor at all; islands in nodata that are still too small become nodata. Nodata is no region: its
+holes stay, however small. Regions that are large enough keep every pixel.
 
 The map is read twice, band by band. In between, only a graph is held: the regions with their areas,
 and the borders between them.
@@ -203,12 +204,13 @@ def _added(one: Ints, other: Ints, lengths: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 def _merge(graph: _Graph, least: int) -> Bytes:
-    """Class values of the regions when none of less than ``least`` units is left."""
+    """Class values of the regions when none of less than ``least`` units is left; maybe nodata."""
     now = np.arange(len(graph.values))
     while True:
         target = _targets(graph, least)
         if (target == np.arange(len(target))).all():
-            return graph.values[now]
+            # What is small now lies in nodata alone.
+            return np.where(graph.areas < least, np.uint8(NODATA), graph.values)[now]
         root = _roots(target)
         values = graph.values[root]
         alike = values[graph.one] == values[graph.other]

@@ -32,23 +32,16 @@ def regions(pixels) -> np.ndarray:
     return numbers
 
 
-def neighbors(numbers, region) -> set[int]:
-    inside = numbers == region
-    ring = ndimage.binary_dilation(inside) & ~inside
-    return set(numbers[ring].tolist()) - {0}
-
-
 @settings(max_examples=60)
 @given(pixels=class_maps(), least=st.integers(1, 30), band=st.integers(1, 60))
-def test_nothing_small_is_left_that_has_a_neighbor(pixels, least, band, tmp_path_factory):
+def test_nothing_small_is_left_and_only_small_islands_go(pixels, least, band, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sieve")
     result = sieved(folder, pixels, least)
-    assert np.array_equal(result == NODATA, pixels == NODATA)
-    assert set(result.ravel()) <= set(pixels.ravel())
-    numbers = regions(result)
-    for region in range(1, numbers.max() + 1):
-        if (numbers == region).sum() < least:
-            assert not neighbors(numbers, region)
+    islands, _ = ndimage.label(pixels != NODATA)
+    kept = (np.bincount(islands.ravel()) >= least)[islands] & (islands > 0)
+    assert np.array_equal(result != NODATA, kept)
+    assert set(result.ravel()) <= {*pixels.ravel(), NODATA}
+    assert (np.bincount(regions(result).ravel())[1:] >= least).all()
     before = regions(pixels)
     sizes = np.bincount(before.ravel())
     large = (sizes[before] >= least) & (before > 0)
@@ -71,10 +64,18 @@ def test_a_small_region_takes_the_class_along_its_longest_border(tmp_path):
     assert np.array_equal(sieved(tmp_path, pixels, 3), pixels)
 
 
-def test_an_island_in_nodata_stays(tmp_path):
-    pixels = np.full((5, 5), NODATA, dtype=np.uint8)
-    pixels[2, 2] = 1
-    assert np.array_equal(sieved(tmp_path, pixels, 100), pixels)
+def test_a_small_island_in_nodata_goes_and_a_small_hole_stays(tmp_path):
+    pixels = np.full((9, 12), NODATA, dtype=np.uint8)
+    pixels[1:6, 1:6] = 1
+    pixels[3, 3] = NODATA
+    pixels[1:3, 8:11] = 1  # beside it, two classes that are large enough together
+    pixels[1:3, 10] = 2
+    expected = pixels.copy()
+    expected[1:3, 10] = 1
+    assert np.array_equal(sieved(tmp_path, pixels, 6), expected)
+    expected[1:3, 8:11] = NODATA
+    assert np.array_equal(sieved(tmp_path, pixels, 7), expected)
+    assert (sieved(tmp_path, pixels, 25) == NODATA).all()
 
 
 def test_areas_are_those_on_the_ground(tmp_path):
