@@ -86,9 +86,11 @@ def resolve_href(href: str, base: str) -> str:
     """
     if not isinstance(href, str) or not href or len(href) > 8192:
         raise SceneError(f"{base}: has a link without an address: {href!r:.80}")
-    scheme = urllib.parse.urlsplit(href).scheme.lower() if ":" in href else ""
+    scheme = _scheme(href)
+    # "http:/../x" has a scheme but no server, and is the name of a file.
+    sound = scheme in ("", "file") or (scheme in SCHEMES and is_remote(href))
     odd = any(ord(letter) < 32 or letter in "<>" for letter in href)
-    if odd or href.startswith("/vsi") or (scheme and scheme not in SCHEMES):
+    if odd or href.startswith("/vsi") or not sound:
         raise SceneError(
             f"{base}: leads to {href[:200]!r}, which is neither a file nor a URL of "
             f"{', '.join(sorted(SCHEMES))}"
@@ -98,10 +100,28 @@ def resolve_href(href: str, base: str) -> str:
     if is_remote(base):
         if scheme == "file":
             raise SceneError(f"{base}: a catalog on a server leads to this machine's {href!r}")
-        return urllib.parse.urljoin(base, href)
+        return _joined(base, href)
     if scheme == "file":
         return urllib.parse.unquote(urllib.parse.urlsplit(href).path)
     return str(Path(base).parent / href)
+
+
+def _scheme(href: str) -> str:
+    """The scheme of a link in lower case; empty for a relative one."""
+    try:
+        return urllib.parse.urlsplit(href).scheme.lower()
+    except ValueError:
+        return "unsound"
+
+
+def _joined(base: str, href: str) -> str:
+    """A relative link, from a URL on.
+
+    For the schemes of cloud storage ``urljoin`` hands such links back as they are: as names of
+    files of this machine.
+    """
+    scheme, _, rest = base.partition("://")
+    return scheme + urllib.parse.urljoin(f"http://{rest}", href).removeprefix("http")
 
 
 def _bundle(item: Mapping[str, Any], base: str, where: str) -> Bundle:

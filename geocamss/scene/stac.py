@@ -99,7 +99,7 @@ class StacSearch:
             for item in search.items_as_dicts():
                 if not self._clear(item):
                     continue
-                yield item, _self_link(item) or self.url
+                yield item, _address(item, self.url)
                 count += 1
                 if count == self.limit:
                     return
@@ -146,8 +146,7 @@ def read_items(path: str) -> Iterator[Found]:
             if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
                 raise SceneError(f"{where}: has no list of items")
             for item in features:
-                own = _self_link(item)
-                yield item, own if own and is_remote(own) else where
+                yield item, _address(item, where)
         elif kind in ("Catalog", "Collection"):
             todo += reversed(_children(document, where))
         else:
@@ -163,12 +162,20 @@ def _children(document: Mapping[str, Any], where: str) -> list[str]:
     return [path if is_remote(path) else os.path.normpath(path) for path in found]
 
 
-def _self_link(item: Mapping[str, Any]) -> str | None:
-    for link in item.get("links") or ():
+def _address(item: Mapping[str, Any], where: str) -> str:
+    """Where an item lies: at its own URL if it tells one, else with the document that holds it.
+
+    No item has a file of this machine for its address: its assets would start from there.
+    """
+    links = item.get("links")
+    for link in links if isinstance(links, list) else ():
         if isinstance(link, dict) and link.get("rel") == "self":
-            href = link.get("href")
-            return href if isinstance(href, str) else None
-    return None
+            try:
+                own = resolve_href(link.get("href"), where)
+            except SceneError:
+                return where
+            return own if is_remote(own) else where
+    return where
 
 
 def _read(where: str) -> Mapping[str, Any]:

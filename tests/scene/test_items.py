@@ -12,9 +12,13 @@ import numpy as np
 import pystac
 import pytest
 import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from geocamss.errors import GeocamssWarning, InputError, SceneError
+from geocamss.scene.bundle import Bundle
 from geocamss.scene.catalog import StacSearch, find_scenes
+from geocamss.scene.gdal import gdal_path, is_remote
 from geocamss.scene.items import item_bundle, resolve_href
 from geocamss.scene.scene import Scene
 from tests.scene import products
@@ -395,7 +399,62 @@ def test_a_catalog_on_a_server_leads_to_no_local_file():
         resolve_href("file:///etc/passwd", base)
     assert resolve_href("/etc/passwd", base) == "https://example.org/etc/passwd"
     assert resolve_href("../b.tif", base) == "https://example.org/b.tif"
+    assert resolve_href("/etc/passwd", "s3://bucket/a/item.json") == "s3://bucket/etc/passwd"
+    assert resolve_href("../b.tif", "s3://bucket/a/c/item.json") == "s3://bucket/a/b.tif"
     assert resolve_href("./b.tif", "/data/c/item.json") == "/data/c/b.tif"
+
+
+@settings(max_examples=500)
+@given(
+    start=st.sampled_from(["", "/", "//", "../", "http:", "s3:", "file:", " ", "\\", "http:///"]),
+    rest=st.text("abc/.:?#[]%\\ ", max_size=12),
+    base=st.sampled_from(["https://x.org/a/i.json", "https://x.org", "s3://b/i.json", "gs://b/i"]),
+)
+def test_nothing_that_a_server_says_is_a_file_of_this_machine(start, rest, base):
+    try:
+        found = resolve_href(start + rest, base)
+    except SceneError:
+        return
+    assert is_remote(found)
+    assert gdal_path(found).startswith("/vsi")
+
+
+SELF_LINKS = ("{here}/item.json", "file://{here}/item.json", "s3://bucket/item.json", "http:/../x")
+
+
+@pytest.mark.parametrize("link", SELF_LINKS)
+@pytest.mark.parametrize("href", ["secret.tif", "{here}/secret.tif", "http:/../../..{here}/x.tif"])
+def test_no_item_of_a_server_opens_a_file_of_this_machine(tmp_path, link, href):
+    products.write(tmp_path / "secret.tif", products.numbers(0, 9), **products.place(10))
+    asset = {"href": href.format(here=tmp_path), "type": TIFF}
+    evil = item("x", {"red": {**asset, "eo:bands": [{"name": "red", "common_name": "red"}]}})
+    evil["links"] = [{"rel": "self", "href": link.format(here=tmp_path)}]
+    collection = saved(tmp_path, {"type": "FeatureCollection", "features": [evil]}, "all.json")
+    with stac_api([evil]) as api, serving(tmp_path) as server:
+        asked: list[Any] = [([], StacSearch(api.url)), ([f"{server.url}/{collection.name}"], None)]
+        for sources, search in asked:
+            try:
+                (found,) = find_scenes(sources, stac=search)
+            except SceneError as error:
+                assert "leads to" in str(error)  # noqa: PT017
+                continue
+            assert all(is_remote(path) for path in Bundle.from_text(found.path).paths)
+
+
+def test_an_item_of_a_search_starts_from_its_own_address(tmp_path):
+    stored = files(tmp_path)
+    found = item("x", new_assets())
+    with serving(tmp_path) as server, stac_api([found]) as api:
+        found["links"] = [{"rel": "self", "href": f"{server.url}/item.json"}]
+        (scene,) = find_scenes([], stac=StacSearch(api.url))
+        values, valid = read(Scene.open(scene.path), "red")
+        assert (values[0][valid] == stored["B04"][valid]).all()
+        # A relative address starts from the server, and not from the folder that we work in.
+        found["links"] = [{"rel": "self", "href": "/collections/scenes/items/x"}]
+        (scene,) = find_scenes([], stac=StacSearch(api.url))
+        paths = Bundle.from_text(scene.path).paths
+        start = api.url.removesuffix("stac") + "collections/scenes/items/"
+        assert paths[0] == f"{start}B04.tif"
 
 
 def test_a_file_of_a_catalog_that_names_other_files_is_not_followed(tmp_path):
