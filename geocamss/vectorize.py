@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from geocamss.errors import OutputError
+from geocamss.errors import InputError, OutputError
 from geocamss.output.classmap import ClassMap
 from geocamss.output.legend import read_legend
 from geocamss.output.polygons import readings, write_polygons
 from geocamss.output.shaping import Shaping, class_values
 from geocamss.output.vectorfile import checked_target
 from geocamss.progress import Progress
+from geocamss.scene.gdal import gdal_path, is_remote
 
 __all__ = ["Vectorized", "vectorize"]
 
@@ -36,6 +38,7 @@ def vectorize(
     classmap: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
+    band: int | None = None,
     min_area: float = 0.0,
     smooth: bool = False,
     simplify: float = 0.0,
@@ -51,8 +54,11 @@ def vectorize(
     rasterized on the same grid are the raster again, pixel for pixel.
 
     Args:
-        classmap: a raster whose first band holds at most 255 different whole numbers.
+        classmap: a raster of at most 255 different whole numbers, of any type. Without a CRS and
+            a place, polygons are in pixels, rows downward: y is 0 at the top, -1 below the first.
         out: a GeoPackage (.gpkg), GeoParquet (.parquet) or FlatGeobuf (.fgb).
+        band: the raster's band, from 1; by default the first that is no alpha. Others are warned
+            of, and a picture of red, green and blue is refused.
         min_area: square meters on the ground; smaller regions go to their neighbors, and islands
             in nodata, which have none, are left out. Holes of nodata stay.
         smooth: give each pixel the class of most pixels around it.
@@ -68,8 +74,9 @@ def vectorize(
         What has been written.
 
     Raises:
-        InputError: a number is out of its range, no class is called so, or the file's name has no
-            ending of a known format.
+        InputError: a number is out of its range, no class is called so, the file's name has no
+            ending of a known format, or the raster is none that lies on a disk.
+        BandError: there is no such band.
         SceneError: the raster cannot be opened, or is no class map.
         OutputError: the file is there already, or cannot be written.
         RunError: pixels cannot be read, or the disk is full.
@@ -81,18 +88,33 @@ def vectorize(
             f"{target} is there already; give --overwrite (overwrite=True) to replace it, or "
             "choose another name"
         )
-    raster = Path(classmap)
-    source = ClassMap.open(raster, None if confidence is None else Path(confidence))
+    raster = _on_disk(classmap)
+    source = ClassMap.open(raster, None if confidence is None else _on_disk(confidence), band)
     pixels = source.width * source.height
     steps = _Steps((1 + readings(shaping)) * pixels, progress or (lambda _: None))
     source, values = source.surveyed()
     steps.add(pixels)
     numbers = {value: value if source.values is None else source.values[value] for value in values}
-    scheme = read_legend(raster).scheme(numbers)
+    scheme = read_legend(raster, source.band).scheme(numbers)
     chosen = class_values(square, scheme, numbers)
     shaping = replace(shaping, square=chosen)
     count = write_polygons(source, target, scheme, shaping, tell=steps.add)
     return Vectorized(target, count, scheme.names if scheme else ())
+
+
+def _on_disk(name: str | os.PathLike[str]) -> Path:
+    """The file that a name or a URL stands for.
+
+    Raises:
+        InputError: it is elsewhere.
+    """
+    text = os.fspath(name)
+    if re.match("file://", text, re.IGNORECASE):
+        text = gdal_path(text)
+    path = Path(text)
+    if is_remote(text) and str(path) != text:
+        raise InputError(f"{text}: is read several times over; fetch it first, and give the file")
+    return path
 
 
 class _Steps:

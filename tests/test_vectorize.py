@@ -28,9 +28,17 @@ from scipy import ndimage
 
 import geocamss
 from geocamss.cli.main import main
-from geocamss.errors import GeocamssWarning, InputError, OutputError, ReadError, SceneError
+from geocamss.errors import (
+    BandError,
+    GeocamssWarning,
+    InputError,
+    OutputError,
+    ReadError,
+    SceneError,
+)
 from geocamss.output import features as features_module
 from geocamss.output import polygons
+from geocamss.output.classmap import ClassMap
 from geocamss.output.legend import read_legend
 from geocamss.output.scheme import read_scheme
 from geocamss.vectorize import vectorize
@@ -200,6 +208,118 @@ def test_large_and_negative_numbers_are_classes_too(tmp_path):
     assert set(done.classes) == {"urban fabric", "sea", "class -5", "class 30000"}
     assert np.array_equal(burned(frame, raster, fill=0), pixels)
     assert frame.set_index("class").name[523] == "sea"
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("values", [(0, 1, 7, 254), (-5, 0, 40_000, 2**23)])
+def test_real_numbers_that_are_whole_are_classes(tmp_path, kind, values):
+    """As raster calculators write them; what is no finite number has no data."""
+    pixels = np.array(values, kind)[landscape(30, 40) % 4]
+    pixels[:3, :5] = np.nan
+    pixels[20:22, 7:9] = np.inf
+    for nodata in (None, np.nan, -9999):
+        pixels[10, 10:20] = np.nan if nodata is None else nodata
+        raster = write_map(tmp_path / "c.tif", pixels, nodata=nodata)
+        named(raster, ["nothing", "something"])
+        vectorize(raster, tmp_path / "o.gpkg", overwrite=True)
+        frame = read(tmp_path / "o.gpkg")
+        known = np.isfinite(pixels) & (pixels != -9999)
+        assert np.array_equal(burned(frame, raster), np.where(known, pixels, -1))
+        assert "int" in str(frame["class"].dtype)
+        assert (frame.name[frame["class"] == 0] == "nothing").all()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (2.5, r"c\.tif: class values are whole numbers, found 2\.5 in band 1.*round it"),
+        (1e30, rf"at most {2**63 - 1}, found 1e\+30; declare it as nodata"),
+        (-3.4e38, rf"at most {2**63 - 1}, found -3\.4.*e\+38; declare it as nodata"),
+    ],
+)
+def test_real_numbers_that_are_no_classes_are_told(tmp_path, number, said):
+    raster = write_map(tmp_path / "c.tif", np.array([[0, 1, number]]), nodata=None)
+    with pytest.raises(SceneError, match=said):
+        vectorize(raster, tmp_path / "o.gpkg")
+    with pytest.raises(ReadError, match="class values are 0 to 254"):
+        list(ClassMap.open(raster).bands())
+
+
+def stacked(path: Path, bands, **profile) -> Path:
+    """A raster of several bands."""
+    with rasterio.open(
+        path, "w", driver="GTiff", dtype=bands[0].dtype, count=len(bands), height=len(bands[0]),
+        width=bands[0].shape[1], crs=UTM, transform=NORTH_UP, **profile,
+    ) as target:  # fmt: skip
+        target.write(np.stack(bands))
+    return path
+
+
+@pytest.mark.parametrize("interleave", ["band", "pixel"])
+def test_any_band_can_be_chosen(tmp_path, interleave):
+    years = [landscape(50, 60, seed) for seed in range(3)]
+    years = [np.where(year == 255, 0, year) for year in years]
+    raster = stacked(tmp_path / "c.tif", years, photometric="minisblack", interleave=interleave)
+    Path(f"{raster}.aux.xml").write_text(
+        "<PAMDataset>"
+        + "".join(
+            f'<PAMRasterBand band="{k}"><CategoryNames><Category>year {k}</Category>'
+            "</CategoryNames></PAMRasterBand>"
+            for k in (1, 2, 3)
+        )
+        + "</PAMDataset>"
+    )
+    for band in (1, 2, 3):
+        vectorize(raster, tmp_path / "o.gpkg", band=band, overwrite=True, min_area=1)
+        frame = read(tmp_path / "o.gpkg")
+        assert np.array_equal(burned(frame, raster), years[band - 1])
+        assert f"year {band}" in set(frame.name)
+    with pytest.warns(GeocamssWarning, match=r"c\.tif: has 3 bands, of which band 1.*--band N"):
+        vectorize(raster, tmp_path / "o.gpkg", overwrite=True)
+    assert np.array_equal(burned(read(tmp_path / "o.gpkg"), raster), years[0])
+    for band in (0, 4, -1, True, 1.5):
+        with pytest.raises(BandError, match=f"has 3 bands, counted from 1; got band {band}"):
+            vectorize(raster, tmp_path / "o.gpkg", band=band, overwrite=True)
+
+
+def test_a_band_beside_an_alpha_needs_no_choice(tmp_path):
+    pixels = landscape(30, 40)
+    alpha = np.where(pixels == 255, 0, 255).astype(np.uint8)
+    raster = stacked(tmp_path / "c.tif", [np.where(pixels == 255, 3, pixels), alpha], alpha="yes")
+    vectorize(raster, tmp_path / "o.gpkg")
+    assert np.array_equal(burned(read(tmp_path / "o.gpkg"), raster, fill=255), pixels)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+@pytest.mark.parametrize("alpha", [0, 1])
+def test_a_picture_is_no_class_map(tmp_path, capsys, kind, alpha):
+    bands = [np.arange(12, dtype=kind).reshape(3, 4)] * (3 + alpha)
+    raster = stacked(tmp_path / "picture.tif", bands, photometric="rgb")
+    words = ["vectorize", str(raster), "-o", str(tmp_path / "o.gpkg")]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "picture.tif: is a picture" in said
+    assert "--band N" in said
+    assert not (tmp_path / "o.gpkg").exists()
+    assert main([*words, "--band", "2"]) == 0
+    assert "12 polygons" in capsys.readouterr().out
+
+
+def test_urls_of_files_are_files(tmp_path, capsys):
+    pixels = landscape(30, 40)
+    raster = write_map(tmp_path / "Karte für Gäste.tif", pixels)
+    named(raster, ["water"])
+    out = tmp_path / "o.gpkg"
+    words = ["vectorize", f"file://{raster}", "-o", str(out), "--confidence", f"file://{raster}"]
+    assert main(words) == 0
+    frame = read(out)
+    assert np.array_equal(burned(frame, raster, fill=255), pixels)
+    assert (frame.name[frame["class"] == 0] == "water").all()
+    np.testing.assert_allclose(frame.confidence, frame["class"])
+    assert main(["vectorize", "file:///nowhere/c.tif", "-o", str(out), "--overwrite"]) == 2
+    assert "/nowhere/c.tif: cannot be opened as a raster" in capsys.readouterr().err
+    assert main(["vectorize", "https://example.com/c.tif", "-o", str(out), "--overwrite"]) == 2
+    assert "https://example.com/c.tif: is read several times" in capsys.readouterr().err
 
 
 def test_more_values_than_classes_are_told(tmp_path):

@@ -36,7 +36,7 @@ def shaped(command: Command) -> Command:
         "geocamss vectorize buildings.tif -o buildings.gpkg --simplify 1 --square building",
     ),
 )
-@click.argument("classmap", type=click.Path(path_type=Path))
+@click.argument("classmap", type=click.Path())
 @click.option(
     "-o",
     "--out",
@@ -45,10 +45,17 @@ def shaped(command: Command) -> Command:
     metavar="FILE",
     help="Vector file; its ending says the format: .gpkg, .parquet or .fgb.",
 )
+@click.option(
+    "--band",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Band of the raster, from 1. Left out: the first that is no alpha; others are warned of, "
+    "and a picture of red, green and blue is refused.",
+)
 @shaped
 @click.option(
     "--confidence",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     metavar="FILE",
     help="Raster of percent on the same pixels; each polygon gets its mean.",
 )
@@ -57,7 +64,7 @@ def shaped(command: Command) -> Command:
 @progress_option
 @quiet_option
 def vectorize(
-    classmap: Path,
+    classmap: str,
     out: Path,
     *,
     as_json: bool,
@@ -67,9 +74,11 @@ def vectorize(
 ) -> None:
     """Turn a class raster into polygons.
 
-    CLASSMAP is any raster of classes: class names and colors are taken from its tags, attribute
-    table, category names or color table. What is asked for is done in this order: --min-area,
-    --smooth, --simplify, --square. Without any, the polygons are exactly the raster.
+    CLASSMAP is any raster of classes, at most 255 different whole numbers: class names and colors
+    are taken from its tags, attribute table, category names or color table. What is asked for is
+    done in this order: --min-area, --smooth, --simplify, --square. Without any, the polygons are
+    exactly the raster. Without a CRS and a place they are in pixels, rows downward: y is 0 at the
+    top, and -1 below the first row.
     """
     from geocamss.cli.progress import told_progress
     from geocamss.vectorize import vectorize as run

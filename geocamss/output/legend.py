@@ -16,10 +16,10 @@ from xml.etree import ElementTree as ET
 
 import rasterio
 import rasterio.shutil
-from rasterio.errors import RasterioError
 
 from geocamss.classes import Class, ClassScheme
 from geocamss.output.raster import quiet_gdal
+from geocamss.scene.gdal import GDAL_ERRORS
 
 __all__ = ["Legend", "read_legend", "told_apart"]
 
@@ -70,21 +70,21 @@ def told_apart(names: Mapping[int, str]) -> dict[int, str]:
     return found
 
 
-def read_legend(path: Path) -> Legend:
-    """Find names and colors in a raster and the files beside it."""
+def read_legend(path: Path, band: int = 1) -> Legend:
+    """Find names and colors of a band in a raster and the files beside it."""
     with quiet_gdal(), rasterio.open(path) as source:
-        tags = {**source.tags(), **source.tags(1)}
-    band = _described(path)
+        tags = {**source.tags(), **source.tags(band)}
+    described = _described(path, band)
     names: dict[int, str] = {}
     colors: dict[int, RGB] = {}
-    if band is not None:
-        entries = band.findall("CategoryNames/Category")
+    if described is not None:
+        entries = described.findall("CategoryNames/Category")
         names |= {k: entry.text for k, entry in enumerate(entries) if entry.text}
-        table = [_color(entry.attrib) for entry in band.findall("ColorTable/Entry")]
+        table = [_color(entry.attrib) for entry in described.findall("ColorTable/Entry")]
         # Entries that nobody set are black, and fill the table up to its end.
         last = max((k for k, color in enumerate(table) if color != (0, 0, 0)), default=-1)
         colors |= dict(enumerate(table[: last + 1]))
-        attributes = band.find("GDALRasterAttributeTable")
+        attributes = described.find("GDALRasterAttributeTable")
         if attributes is not None:
             more_names, more_colors = _attributes(attributes)
             names |= more_names
@@ -96,16 +96,17 @@ def read_legend(path: Path) -> Legend:
     return Legend(names, colors)
 
 
-def _described(path: Path) -> ET.Element | None:
-    """The first band as a VRT describes it: the way to what rasterio does not read."""
+def _described(path: Path, band: int) -> ET.Element | None:
+    """A band as a VRT describes it: the way to what rasterio does not read."""
     name = f"/vsimem/{uuid4().hex}.vrt"
     try:
         with quiet_gdal():
             rasterio.shutil.copy(path, name, driver="VRT")
             with rasterio.open(name) as described:
                 text = "".join(described.tags(ns="xml:VRT").values())
-        return ET.fromstring(text).find("VRTRasterBand")  # noqa: S314  (GDAL has written it)
-    except (RasterioError, ET.ParseError):
+        root = ET.fromstring(text)  # noqa: S314  (GDAL has written it)
+        return root.find(f"VRTRasterBand[@band='{band}']")
+    except (*GDAL_ERRORS, ET.ParseError):
         return None
     finally:
         with quiet_gdal():
@@ -115,7 +116,7 @@ def _described(path: Path) -> ET.Element | None:
 def _forget(name: str) -> None:
     try:
         rasterio.shutil.delete(name, driver="VRT")
-    except RasterioError:
+    except GDAL_ERRORS:
         return
 
 
