@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ State = Literal["good", "missing", "bad"]
 """``good``; ``missing`` limits what can be done; ``bad`` keeps maps from being made."""
 
 EXTRAS = {
-    "train": ("kornia", "lightning", "tensorboard"),
+    "train": ("kornia", "lightning", "tensorboard", "torchgeo"),
     "plot": ("matplotlib",),
     "view": ("rio_tiler",),
-    "notebook": ("folium", "rioxarray"),
+    "notebook": ("folium", "mapclassify", "matplotlib", "rioxarray", "xarray"),
 }
 """Libraries by extra: what is looked for."""
+
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+"""Where Debian's python3-qgis is, which has no program to be found on the path."""
 
 DRIVERS = {
     "COG": "classes.tif and confidence.tif",
@@ -109,21 +113,33 @@ def _torch() -> Iterator[Finding]:
 
     from geocamss.models.precision import fast_dtype
 
-    cpu = torch.device("cpu")
-    fast = "bfloat16" if fast_dtype(cpu) is torch.bfloat16 else "float32"
-    threads = torch.get_num_threads()
-    yield Finding("torch", "good", f"{torch.__version__}, {threads} threads, {fast} on the CPU")
-    if torch.cuda.is_available():
-        names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
-        yield Finding("GPU", "good", ", ".join(sorted(names)))
-    else:
-        built = torch.version.cuda
-        advice = (
-            "with an NVIDIA GPU in this machine: install its driver"
+    cpu, built = torch.device("cpu"), torch.version.cuda
+    said = (
+        torch.__version__,
+        f"CUDA {built}" if built else "no CUDA",
+        f"{torch.get_num_threads()} threads",
+        f"{_name(fast_dtype(cpu))} on the CPU",
+    )
+    yield Finding("torch", "good", ", ".join(said))
+    if not torch.cuda.is_available():
+        yield Finding(
+            "GPU",
+            "missing",
+            "none that torch can use; maps are made on the CPU",
+            f"with an NVIDIA GPU in this machine: install its driver, for CUDA {built} or newer"
             if built
-            else "with an NVIDIA GPU in this machine: install a build of torch for CUDA"
+            else "with an NVIDIA GPU in this machine: install a build of torch for CUDA",
         )
-        yield Finding("GPU", "missing", "none that torch can use; maps are made on the CPU", advice)
+    for index in range(torch.cuda.device_count()):
+        gpu = torch.cuda.get_device_properties(index)
+        with torch.cuda.device(index):
+            fast = _name(fast_dtype(torch.device("cuda", index)))
+        memory = f"{gpu.total_memory / 1e9:.0f} GB"
+        yield Finding(f"GPU cuda:{index}", "good", f"{gpu.name}, {memory}, {fast}")
+
+
+def _name(dtype: object) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _models() -> Iterator[Finding]:
@@ -153,10 +169,27 @@ def _qgis() -> Iterator[Finding]:
     found = next((path for name in ("qgis", "qgis_process") if (path := shutil.which(name))), None)
     if found:
         yield Finding("QGIS", "good", found)
+    elif version := _qgis_version(SYSTEM_PYTHON):
+        yield Finding("QGIS", "good", f"{version}, without a window, in {SYSTEM_PYTHON}")
     else:
         yield Finding(
-            "QGIS", "missing", "not on the path", "maps open in QGIS on any machine; none is needed"
+            "QGIS",
+            "missing",
+            "neither on the path nor in the system's Python",
+            "to look at map.qgz: apt-get install qgis, or another machine; maps need none",
         )
+
+
+def _qgis_version(python: Path) -> str:
+    """Of the QGIS that an interpreter has; empty where it has none."""
+    ask = [str(python), "-c", "from qgis.core import Qgis; print(Qgis.version())"]
+    try:
+        done = subprocess.run(  # noqa: S603  (the system's own Python)
+            ask, capture_output=True, text=True, timeout=60, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
 
 
 def _room() -> Iterator[Finding]:
