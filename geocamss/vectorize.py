@@ -31,7 +31,7 @@ class Vectorized:
     """Number of polygons in it."""
 
     classes: tuple[str, ...]
-    """Names of the classes that the map has."""
+    """Names of the classes that have polygons in it."""
 
 
 def vectorize(
@@ -78,7 +78,7 @@ def vectorize(
             ending of a known format, or the raster is none that lies on a disk.
         BandError: there is no such band.
         SceneError: the raster cannot be opened, or is no class map.
-        OutputError: the file is there already, or cannot be written.
+        OutputError: the file is there already, or cannot be written, as where its folder is not.
         RunError: pixels cannot be read, or the disk is full.
     """
     target = checked_target(Path(out))
@@ -98,8 +98,9 @@ def vectorize(
     scheme = read_legend(raster, source.band).scheme(numbers)
     chosen = class_values(square, scheme, numbers)
     shaping = replace(shaping, square=chosen)
-    count = write_polygons(source, target, scheme, shaping, tell=steps.add)
-    return Vectorized(target, count, scheme.names if scheme else ())
+    written = write_polygons(source, target, scheme, shaping, tell=steps.add)
+    names = tuple(entry.name for entry in scheme or () if numbers[entry.value] in written)
+    return Vectorized(target, written.total(), names)
 
 
 def _on_disk(name: str | os.PathLike[str]) -> Path:

@@ -611,8 +611,11 @@ def test_a_file_is_replaced_only_on_request_and_kept_when_reading_fails(tmp_path
 @pytest.mark.parametrize("ending", FORMATS)
 def test_a_folder_that_is_not_there_is_told(tmp_path, ending):
     raster = write_map(tmp_path / "c.tif", np.zeros((3, 3), np.uint8))
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="nowhere does not exist; make the folder, or choose"):
         vectorize(raster, tmp_path / "nowhere" / f"o{ending}")
+    with pytest.raises(OutputError, match=r"c\.tif is no folder"):
+        vectorize(raster, raster / f"o{ending}")
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_the_command_tells_what_it_wrote(tmp_path, capsys):
@@ -626,6 +629,21 @@ def test_the_command_tells_what_it_wrote(tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
     assert "o.fgb" in capsys.readouterr().out
+
+
+def test_the_command_counts_what_is_in_the_file(tmp_path, capsys):
+    pixels = np.full((20, 20), 7000, np.uint16)
+    pixels[4:6, 4:6] = 9
+    raster = write_map(tmp_path / "c.tif", pixels, nodata=None)
+    words = ["vectorize", str(raster), "-o", str(tmp_path / "o.fgb"), "--overwrite"]
+    for options, said in (
+        ([], "2 polygons of 2 classes"),
+        (["--min-area", "900"], "1 polygon of 1 class"),
+        (["--min-area", "90000"], "0 polygons of 0 classes"),
+    ):
+        assert main([*words, *options]) == 0
+        assert capsys.readouterr().out == f"{tmp_path / 'o.fgb'}: {said}\n"
+    assert vectorize(raster, tmp_path / "o.gpkg", min_area=900).classes == ("class 7000",)
 
 
 def kind_of_map(kind: str) -> tuple[np.ndarray, dict]:

@@ -89,4 +89,6 @@ def vectorize(
         found = {"path": str(done.path), "polygons": done.polygons, "classes": list(done.classes)}
         click.echo(json.dumps(found, indent=2))
     elif not quiet:
-        click.echo(f"{done.path}: {done.polygons:,} polygons of {len(done.classes)} classes")
+        polygons = f"{done.polygons:,} polygon{'s' * (done.polygons != 1)}"
+        classes = f"{len(done.classes)} class{'es' * (len(done.classes) != 1)}"
+        click.echo(f"{done.path}: {polygons} of {classes}")

@@ -8,6 +8,7 @@ simplifying takes a quarter of a byte for each pixel besides.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -60,7 +61,7 @@ def polygonize(
         DiskFullError: no room is left for it.
     """
     source = ClassMap.open(classes, confidence)
-    return write_polygons(source, Path(target), scheme, shaping, band_pixels=band_pixels)
+    return write_polygons(source, Path(target), scheme, shaping, band_pixels=band_pixels).total()
 
 
 def readings(shaping: Shaping) -> int:
@@ -78,7 +79,7 @@ def write_polygons(
     *,
     band_pixels: int = BAND_PIXELS,
     tell: Callable[[int], None] = lambda _: None,
-) -> int:
+) -> Counter[int]:
     """Write the polygons of a class map that is open.
 
     The layer ``polygons`` has the fields ``class`` (integer), ``name``, ``confidence`` (mean over
@@ -96,7 +97,7 @@ def write_polygons(
         tell: told now and then how many more pixels have been read; see ``readings``.
 
     Returns:
-        Number of polygons.
+        Number of polygons of each number in the field ``class``.
 
     Raises:
         As ``polygonize``.

@@ -9,6 +9,7 @@ import json
 import shutil
 import sqlite3
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,15 +58,19 @@ class _Look:
 
 
 def checked_target(target: Path) -> Path:
-    """The file, if its name ends like one of the formats.
+    """The file, if its name ends like one of the formats, and its folder is there.
 
     Raises:
         InputError: it does not.
+        OutputError: there is no such folder.
     """
     if target.suffix.lower() not in FORMATS:
         raise InputError(
             f"{target}: polygons are written as {', '.join(FORMATS)}; end the name with one of them"
         )
+    if not target.parent.is_dir():
+        what = "is no folder" if target.parent.exists() else "does not exist"
+        raise OutputError(f"{target}: {target.parent} {what}; make the folder, or choose another")
     return target
 
 
@@ -75,7 +80,7 @@ def write_features(
     crs: CRS | None,
     scheme: ClassScheme | None,
     numbers: Mapping[int, int] | None = None,
-) -> int:
+) -> Counter[int]:
     """Write features into a file whose name says the format.
 
     Args:
@@ -86,22 +91,21 @@ def write_features(
         numbers: by class value, the number that the field ``class`` has for it, if another.
 
     Returns:
-        Number of features.
+        Number of features of each number in the field ``class``.
 
     Raises:
         InputError: no such format.
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or its folder is not there.
         DiskFullError: no room is left for it.
     """
     write = FORMATS[checked_target(target).suffix.lower()]
     part = target.with_name(f".{target.stem}.part{target.suffix.lower()}")
     _discard(part)
-    count = 0
+    written: Counter[int] = Counter()
 
     def counted() -> Iterator[Features]:
-        nonlocal count
         for batch in batches:
-            count += len(batch)
+            written.update(batch.fields["class"].tolist())
             yield batch
 
     try:
@@ -110,7 +114,7 @@ def write_features(
             part.replace(target)
     finally:
         _discard(part)
-    return count
+    return written
 
 
 def _discard(part: Path) -> None:

@@ -223,8 +223,11 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
 
 def test_a_folder_that_is_not_there_is_told(mapped, tmp_path):
     _, _, classes, _ = mapped
-    with pytest.raises(OutputError, match=r"o\.gpkg: cannot be written"):
+    with pytest.raises(OutputError, match=r"o\.gpkg: .*nowhere does not exist"):
         polygonize(classes, None, tmp_path / "nowhere" / "o.gpkg", SCHEME)
+    (tmp_path / "o.gpkg").mkdir()
+    with pytest.raises(OutputError, match=r"o\.gpkg: cannot be written"):
+        polygonize(classes, None, tmp_path / "o.gpkg", SCHEME)
 
 
 def test_a_full_disk_is_told(mapped, tmp_path, monkeypatch):
@@ -246,7 +249,7 @@ def test_values_above_254_are_told(tmp_path):
         polygonize(classes, None, tmp_path / "o.gpkg", SCHEME)
 
 
-@pytest.mark.parametrize("pixels", [np.zeros((2, 2), np.float32), None])
+@pytest.mark.parametrize("pixels", [np.zeros((2, 2), np.complex64), None])
 def test_what_is_no_class_map_is_told(tmp_path, pixels):
     path = tmp_path / "classes.tif"
     if pixels is None:
