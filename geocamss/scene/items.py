@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from geocamss.errors import SceneError
+from geocamss.scene.bands import canonical_name, find_sensor, meanings_of
 from geocamss.scene.bundle import Bundle, BundleBand
 from geocamss.scene.gdal import is_remote
 from geocamss.scene.quality import Quality, known_quality
@@ -36,8 +37,11 @@ ASIDE = re.compile(r"(?i)(visual|thumbnail|overview|preview|rendered_preview|til
 SIZE = re.compile(r"_(\d\d)m$")
 """The size of its pixels at the end of an asset's key: ``SCL_20m``."""
 
+RESOLUTIONS = ("spatial_resolution", "raster:spatial_resolution")
+"""Fields of a band with the size of its pixels, in meters. A GSD may be that of the sensor."""
+
 PREFERRED = ("tiff", "jp2")
-"""Of two assets with the same band, one of the first of these formats is taken."""
+"""Of two assets with the same band, one of the first of these formats is taken, and the finest."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,9 @@ def _bundle(item: Mapping[str, Any], base: str, where: str) -> Bundle:
     layers = _quality_layers(pictures)
     measured = [a for a in pictures if not _quality(a) and _is_measurement(a)]
     described = [asset for asset in measured if asset.names_bands]
-    chosen = described or measured
+    platform = str(properties.get("platform") or "")
+    spoken = _spoken(measured, described, platform)
+    chosen = [a for a in measured if a.names_bands or a in spoken] if described else measured
     if not chosen:
         raise SceneError(
             f"{where}: the item {item.get('id')!r} has no asset that is a picture with data"
@@ -147,11 +153,31 @@ def _bundle(item: Mapping[str, Any], base: str, where: str) -> Bundle:
         bands=bands[:1] if whole else bands,
         quality=tuple(layers.values()),
         datetime=parse_time(moment) if isinstance(moment, str) else None,
-        platform=str(properties.get("platform") or ""),
+        platform=platform,
         notes=(*notes, *(f"pixels are left out by {key}" for key in layers)) if not whole else (),
         whole=whole,
         trusted=False,
     )
+
+
+def _spoken(measured: list[_Asset], described: list[_Asset], platform: str) -> list[_Asset]:
+    """Assets whose keys are names of bands that none of the described ones has."""
+    sensor = find_sensor([platform])
+
+    def meant(*names: str) -> set[str]:
+        """What bands of some names may be; codes such as B8 mean many where no sensor is known."""
+        codes = [meanings_of(name) for name in names]
+        found = {common for name in names if (common := canonical_name(name)) is not None}
+        return found or {
+            common
+            for meanings in codes
+            for name, common in meanings.items()
+            if sensor is None or name == sensor.name
+        }
+
+    told = {name for a in described for band in a.bands for name in meant(*_names(band))}
+    others = [(a, meant(SIZE.sub("", a.key))) for a in measured if not a.names_bands]
+    return [asset for asset, names in others if names and not names & told]
 
 
 def _asset(key: str, facts: Mapping[str, Any], base: str) -> _Asset | None:
@@ -162,9 +188,8 @@ def _asset(key: str, facts: Mapping[str, Any], base: str) -> _Asset | None:
         raise ValueError(f"asset {key!r} has no address")
     ending = Path(urllib.parse.urlsplit(href).path).suffix.lower()
     kind = {".tif": "tiff", ".tiff": "tiff", ".jp2": "jp2", ".png": "png"}.get(ending, "")
-    if media:
-        found = re.match(r"image/(?:vnd\.stac\.)?(?:geo\+?)?(tiff|jp2|png|jpeg)", media)
-        kind = found[1] if found else ""
+    found = re.match(r"image/(?:vnd\.stac\.)?(?:geo\+?)?(tiff|jp2|png|jpeg)", media)
+    kind = found[1] if found else kind
     if not kind:
         return None
     return _Asset(key, resolve_href(href, base), facts, kind, _described(facts))
@@ -202,10 +227,13 @@ def _quality_layers(assets: list[_Asset]) -> dict[str, Quality]:
     return {a.key: layer for a in finest.values() if (layer := _quality(a))}
 
 
-def _pixel_size(asset: _Asset) -> int:
-    """The size of its pixels that an asset's key tells, in meters; 0 if it tells none."""
+def _pixel_size(asset: _Asset) -> float:
+    """The size of an asset's pixels in meters, by its facts or its key; 0 if neither tells it."""
+    told = [band.get(name) for band in asset.bands for name in RESOLUTIONS]
     match = SIZE.search(asset.key)
-    return int(match[1]) if match else 0
+    told += [int(match[1]) if match else None, asset.facts.get("gsd")]
+    sizes = (size for value in told if (size := _number(value)) is not None)
+    return next(sizes, 0.0)
 
 
 def _is_measurement(asset: _Asset) -> bool:
@@ -219,13 +247,13 @@ def _bands(
     assets: list[_Asset], properties: Mapping[str, Any]
 ) -> tuple[tuple[BundleBand, ...], tuple[str, ...]]:
     """The bands of some assets, each once, and what to say of their numbers."""
-    ranked = sorted(
-        assets, key=lambda a: PREFERRED.index(a.kind) if a.kind in PREFERRED else len(PREFERRED)
-    )
+    formats = {kind: place for place, kind in enumerate(PREFERRED)}
+    ranked = sorted(assets, key=lambda a: (formats.get(a.kind, len(formats)), _pixel_size(a)))
     taken: dict[tuple[str, ...], tuple[_Asset, int, Mapping[str, Any]]] = {}
     for asset in ranked:
         for index, band in enumerate(asset.bands or ({},), 1):
-            identity = _names(band) if any(_names(band)) else (asset.key, str(index))
+            key = SIZE.sub("", asset.key)
+            identity = _names(band) if any(_names(band)) else (key, str(index))
             taken.setdefault(identity, (asset, index, band))
     order = {asset.key: place for place, asset in enumerate(assets)}
     found = sorted(taken.values(), key=lambda entry: (order[entry[0].key], entry[1]))
