@@ -133,10 +133,13 @@ class StacServer:
 
     PAGE = 2
 
-    def __init__(self, items: list[dict[str, Any]]) -> None:
+    def __init__(self, items: list[Any]) -> None:
         self.items = items
         self.asked: list[str] = []
         self.broken = False
+        self.stumbles = 0  # so often a page after the first is not to be had
+        self.conforms = True  # False: it does not say to what
+        self.searches = True  # False: it has no search
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -170,27 +173,32 @@ class StacServer:
         asked = {key: values[0] for key, values in parse_qs(parts.query).items()}
         if parts.path == "/stac":
             return 200, self.landing()
+        if self.stumbles and "token" in asked:
+            self.stumbles -= 1
+            return 503, {"code": "x", "description": "busy"}
         if parts.path == "/stac/search" and not self.broken:
             return 200, self.search(asked)
         return (500 if self.broken else 404), {"code": "x", "description": "nothing here"}
 
     def landing(self) -> dict[str, Any]:
         kinds = ("core", "item-search", "collections")
+        search = {
+            "rel": "search",
+            "href": f"{self.url}/search",
+            "type": "application/geo+json",
+            "method": "GET",
+        }
+        uris = [f"https://api.stacspec.org/v1.0.0/{kind}" for kind in kinds]
         return {
             "type": "Catalog",
             "id": "test",
             "stac_version": "1.0.0",
             "description": "a test",
-            "conformsTo": [f"https://api.stacspec.org/v1.0.0/{kind}" for kind in kinds],
+            **({"conformsTo": uris} if self.conforms else {}),
             "links": [
                 {"rel": "self", "href": self.url, "type": "application/json"},
                 {"rel": "root", "href": self.url, "type": "application/json"},
-                {
-                    "rel": "search",
-                    "href": f"{self.url}/search",
-                    "type": "application/geo+json",
-                    "method": "GET",
-                },
+                *([search] if self.searches else []),
             ],
         }
 
@@ -205,7 +213,9 @@ class StacServer:
         return {"type": "FeatureCollection", "features": page, "links": links}
 
     @staticmethod
-    def _fits(item: dict[str, Any], asked: dict[str, str]) -> bool:
+    def _fits(item: dict[str, Any] | None, asked: dict[str, str]) -> bool:
+        if item is None:
+            return True
         if "collections" in asked and item["collection"] not in asked["collections"].split(","):
             return False
         if "bbox" in asked:
@@ -220,7 +230,7 @@ class StacServer:
 
 
 @contextmanager
-def stac_api(items: list[dict[str, Any]]) -> Iterator[StacServer]:
+def stac_api(items: list[Any]) -> Iterator[StacServer]:
     server = StacServer(items)
     try:
         yield server

@@ -8,18 +8,18 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from geocamss.errors import InputError, SceneError
+from geocamss.errors import GeocamssWarning, InputError, SceneError
 from geocamss.scene.bundle import Bundle
 from geocamss.scene.gdal import is_plain_path
 from geocamss.scene.items import item_bundle
 from geocamss.scene.pattern import find_patterned, is_pattern
 from geocamss.scene.resolve import find_product, is_metadata, resolve
-from geocamss.scene.stac import StacSearch, is_json, read_items
+from geocamss.scene.stac import Entry, StacSearch, is_json, read_items
 from geocamss.scene.stamp import acquired
 
 __all__ = ["SceneSource", "StacSearch", "find_scenes"]
@@ -53,7 +53,7 @@ class SceneSource:
     """When it was acquired, UTC, where its name or its catalog says so."""
 
     problem: str = ""
-    """Why it cannot be mapped, where its catalog describes it badly; empty for all others."""
+    """Why it cannot be mapped, where that is known before it is opened; empty for all others."""
 
 
 def find_scenes(
@@ -61,7 +61,9 @@ def find_scenes(
 ) -> tuple[SceneSource, ...]:
     """List the scenes that a user names, each once, in the order of their naming.
 
-    An item that cannot be used, among others of its catalog that can, is listed with its problem.
+    What cannot be used, such as a file that is not there, a damaged product or a bad item of a
+    catalog, is listed with its problem where there is anything else that can be used. A warning
+    tells how many were named more than once.
 
     Args:
         sources: files, globs, folders, URLs; products of Sentinel-2 and Landsat; patterns such as
@@ -71,24 +73,29 @@ def find_scenes(
 
     Raises:
         InputError: nothing is named, or a search fails.
-        SceneError: a source is not there, or names no scene.
+        SceneError: nothing of what is named can be used.
     """
     if not sources and stac is None:
         raise InputError("no scene is named; name files, folders, globs or lists of them")
-    found: dict[str, _Found] = {}
-    for source in sources:
-        try:
-            for scene in _expand(os.fspath(source), nested=False):
-                found.setdefault(scene.identity, scene)
-        except OSError as error:
-            where = f"{os.fspath(source)}: cannot be read"
-            raise SceneError(f"{where}: {error.strerror or error}") from error
+    named = [scene for source in sources for scene in _expand(os.fspath(source), nested=False)]
     if stac is not None:
-        before = len(found)
-        for scene in _of_items(stac.items()):
-            found.setdefault(scene.identity, scene)
-        if not sources and len(found) == before:
+        named += map(_of_entry, stac.items())
+        if not named:
             raise InputError(f"{stac.url}: the search finds nothing; {stac}")
+    if all(scene.problem for scene in named):
+        others = len(named) - 1
+        more = f"; nor can any of {others:,} more be used" if others else ""
+        raise SceneError(f"{named[0].problem}{more}")
+    found: dict[str, _Found] = {}
+    for scene in named:
+        found.setdefault(scene.identity, scene)
+    if len(found) < len(named):
+        warnings.warn(
+            f"{len(named) - len(found):,} of {len(named):,} scenes had been named before; each is "
+            "taken once",
+            GeocamssWarning,
+            stacklevel=2,
+        )
     scenes = list(found.values())
     ids = _ids(scenes)
     return tuple(
@@ -117,7 +124,23 @@ class _Found:
 
 
 def _expand(source: str, *, nested: bool) -> Iterator[_Found]:
-    """The scenes that one source stands for."""
+    """The scenes that one source stands for; what cannot be used is one with a problem."""
+    try:
+        yield from _sought(source, nested=nested)
+    except SceneError as error:
+        yield _failed(source, str(error))
+    except OSError as error:
+        yield _failed(source, f"{source}: cannot be read: {error.strerror or error}")
+
+
+def _failed(source: str, problem: str) -> _Found:
+    """A source that cannot be used, by the name that it would have if it were a file."""
+    identity = os.path.abspath(source) if is_plain_path(source) else source  # noqa: PTH100
+    return _Found(source, tuple(_choices(_bare(source))), identity, None, problem)
+
+
+def _sought(source: str, *, nested: bool) -> Iterator[_Found]:
+    """The scenes that one source stands for, if it can be read."""
     path = Path(source)
     if Bundle.is_text(source):
         yield _of_bundle(Bundle.from_text(source), source)
@@ -157,7 +180,7 @@ def _at_path(source: str, *, nested: bool) -> Iterator[_Found]:
 def _in_document(source: str) -> Iterator[_Found]:
     if is_plain_path(source) and not Path(source).exists():
         raise SceneError(f"{source}: no such file")
-    scenes = _of_items(read_items(source))
+    scenes = [_of_entry(entry) for entry in read_items(source)]
     if not scenes:
         raise SceneError(f"{source}: leads to no item")
     yield from scenes
@@ -173,25 +196,37 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
     if catalog.is_file():
         yield from _in_document(str(catalog))
         return
-    empty = True
-    for path in sorted(folder.iterdir()):
-        raster = path.suffix.lower() in RASTERS and path.is_file()
-        product = None if raster else find_product(path)
-        if raster or product is not None:
-            empty = False
-            yield _of_path(str(path)) if product is None else _of_bundle(product, str(path))
-    if empty:
+    found = [scene for path in sorted(folder.iterdir()) if (scene := _beside(path)) is not None]
+    if not found:
         raise SceneError(
             f"{folder}: holds neither a raster with a usual ending nor a product; name its files, "
             f"or a glob such as '{folder}/**/*.tif'"
         )
+    yield from found
+
+
+def _beside(path: Path) -> _Found | None:
+    """The raster or product that an entry of a folder is; None for anything else."""
+    if path.suffix.lower() in RASTERS and not path.is_dir():
+        if path.is_file():
+            return _of_path(str(path))
+        return _failed(str(path), f"{path}: is no file, or a link to one that is not there")
+    try:
+        product = find_product(path)
+    except SceneError as error:
+        return _failed(str(path), str(error))
+    return None if product is None else _of_bundle(product, str(path))
 
 
 def _of_path(path: str) -> _Found:
-    plain = is_plain_path(path)
-    where = path if plain else re.split(r"[?#]", path)[0]
-    identity = os.path.realpath(path) if plain else path
+    where = _bare(path)
+    identity = os.path.realpath(path) if is_plain_path(path) else path
     return _Found(path, tuple(_choices(where)), identity, acquired(where, {}))
+
+
+def _bare(path: str) -> str:
+    """A path, or a URL without its query: that may hold a signature."""
+    return path if is_plain_path(path) else re.split(r"[?#]", path)[0]
 
 
 def _of_bundle(bundle: Bundle, path: str) -> _Found:
@@ -201,39 +236,21 @@ def _of_bundle(bundle: Bundle, path: str) -> _Found:
     return _Found(path, names, f"{folder}#{bundle.id}", bundle.datetime)
 
 
-def _of_items(items: Iterable[tuple[Mapping[str, Any], str]]) -> list[_Found]:
-    """The scenes of items; one that cannot be used spoils none of the others.
-
-    Raises:
-        SceneError: none of them can be used.
-    """
-    scenes: list[_Found] = []
-    first: SceneError | None = None
-    for item, base in items:
-        try:
-            scenes.append(_of_item(item, base))
-        except SceneError as error:
-            first = first or error
-            identity, where = _identity(item, base)
-            scenes.append(_Found(where, (identity,), where, None, str(error)))
-    if first is not None and all(scene.problem for scene in scenes):
-        raise first
-    return scenes
-
-
-def _identity(item: Mapping[str, Any], base: str) -> tuple[str, str]:
-    """What an item is called, and where it is."""
-    identity = str(item.get("id") or "item")
-    return identity, base if base.endswith(identity) else f"{base}#{identity}"
-
-
-def _of_item(item: Mapping[str, Any], base: str) -> _Found:
+def _of_entry(entry: Entry) -> _Found:
     """An item's scene, with all that is needed to open it without the catalog."""
-    _, where = _identity(item, base)
-    scene = item_bundle(item, base, where)
-    collection = item.get("collection")
-    names = (scene.id, *([f"{collection}-{scene.id}"] if collection else []), *_choices(where))
-    return _Found(scene.to_text(), names, where, scene.datetime)
+    if entry.problem:
+        return _failed(entry.base, entry.problem)
+    item, base = entry.item, entry.base
+    name, collection = str(item.get("id") or "item"), item.get("collection")
+    within = f"{collection}-{name}" if collection else name
+    where = base if re.split(r"[/\\]", _bare(base).rstrip("/"))[-1] == name else f"{base}#{name}"
+    identity = f"{base}#{collection!r}#{name!r}"
+    found = _Found(where, (name, within, *_choices(where)), identity, None)
+    try:
+        scene = item_bundle(item, base, where)
+    except SceneError as error:
+        return replace(found, problem=str(error))
+    return replace(found, path=scene.to_text(), datetime=scene.datetime)
 
 
 def _in_list(path: Path) -> Iterator[_Found]:
@@ -242,10 +259,9 @@ def _in_list(path: Path) -> Iterator[_Found]:
         raise SceneError(f"{path}: the list is empty")
     for number, entry in entries:
         here = str(path.parent / entry) if is_plain_path(entry) else entry
-        try:
-            yield from _expand(here, nested=True)
-        except SceneError as error:
-            raise SceneError(f"{path}, line {number}: {error}") from error
+        for scene in _expand(here, nested=True):
+            told = f"{path}, line {number}: {scene.problem}" if scene.problem else ""
+            yield replace(scene, problem=told)
 
 
 def _entries(path: Path) -> Iterator[tuple[int, str]]:
@@ -259,17 +275,43 @@ def _entries(path: Path) -> Iterator[tuple[int, str]]:
         named = ((number, line.strip()) for number, line in enumerate(lines, 1))
         yield from ((number, line) for number, line in named if line and line[0] != "#")
         return
-    rows = csv.reader(lines, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-    column = 0
+    try:
+        yield from _cells(path, lines)
+    except csv.Error as error:
+        raise SceneError(f"{path}: the list cannot be read: {error}") from error
+
+
+def _cells(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """(line, scene) of the column of a table that a heading tells, else of the first."""
+    first = next((line for line in lines if line.strip()), "")
+    delimiter = next((mark for mark in ";\t" if mark in first), ",")
+    if path.suffix.lower() == ".tsv":
+        delimiter = "\t"
+    column: int | None = None
+    rows = csv.reader(lines, delimiter=delimiter)
     for row in rows:
-        if rows.line_num == 1:
-            heads = [cell.strip().lower() for cell in row]
+        cells = [cell.strip() for cell in row]
+        if not any(cells):
+            continue
+        if column is None:
+            heads = [cell.lower() for cell in cells]
             known = [heads.index(name) for name in COLUMNS if name in heads]
+            column = known[0] if known else 0
             if known:
-                column = known[0]
                 continue
-        if len(row) > column and row[column].strip():
-            yield rows.line_num, row[column].strip()
+            if _is_heading(cells, path.parent):
+                raise SceneError(
+                    f"{path}, line {rows.line_num}: {delimiter.join(cells)!r} is a heading "
+                    f"without a column of scenes; call it one of {', '.join(COLUMNS)}"
+                )
+        if len(cells) > column and cells[column]:
+            yield rows.line_num, cells[column]
+
+
+def _is_heading(cells: Sequence[str], folder: Path) -> bool:
+    """True for a row of words of which none is the name of anything there."""
+    words = all(re.fullmatch(r"[\w -]*", cell) and len(cell) < 100 for cell in cells)
+    return words and not any(cell and (folder / cell).exists() for cell in cells)
 
 
 def _ids(scenes: Sequence[_Found]) -> list[str]:

@@ -46,9 +46,10 @@ def _resolved(source: str) -> Bundle | str:
     if is_pattern(source) and not Path(source).exists():
         return _only(source, list(islice(find_patterned(source), 2)))
     if is_json(source) and not is_metadata(source):
-        found = list(islice(read_items(source), 2))
-        item, base = _only(source, found)
-        return item_bundle(item, base, source)
+        entry = _only(source, list(islice(read_items(source), 2)))
+        if entry.problem:
+            raise SceneError(entry.problem)
+        return item_bundle(entry.item, entry.base, source)
     if not is_plain_path(source):
         return source
     path = Path(source)

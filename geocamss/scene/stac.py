@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import http.client
 import json
 import math
 import os
+import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geocamss.errors import InputError, SceneError
-from geocamss.scene.gdal import is_remote
+from geocamss.scene.gdal import is_remote, quiet
 from geocamss.scene.items import resolve_href
 
-__all__ = ["StacSearch", "is_json", "read_items"]
+if TYPE_CHECKING:
+    from pystac_client import ItemSearch
+
+__all__ = ["Entry", "StacSearch", "is_json", "read_items"]
 
 MOST_BYTES = 256 * 2**20
 """No document is larger."""
@@ -29,11 +35,33 @@ MOST_DOCUMENTS = 100_000
 TIMEOUT = 30.0
 """Seconds that a server has to answer."""
 
-RETRIES = 3
-"""How often a server that stumbles is asked again."""
+WAITS = (1.0, 2.0, 4.0)
+"""Seconds before a server that stumbles is asked again."""
 
-Found = tuple[Mapping[str, Any], str]
-"""An item, and the file or URL from which its links start."""
+STUMBLES = frozenset((429, 502, 503, 504))
+"""What a server answers that may answer well a little later."""
+
+PAGE = 100
+"""Items that a search asks for at once. Many servers give ten to those that do not say."""
+
+MOMENT = re.compile(
+    r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}(:[0-9]{2}){2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?)?)?)?"
+)
+"""A moment as an API is asked for it: a year, a month, a day or a second."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An item that a catalog or a search leads to, or a link of it that leads to none."""
+
+    item: Mapping[str, Any]
+    """As JSON has it; empty where it cannot be read, or is no object."""
+
+    base: str
+    """The file or URL from which its links start, and where it is for messages."""
+
+    problem: str = ""
+    """Why it cannot be read; empty where it can."""
 
 
 @dataclass(frozen=True)
@@ -71,45 +99,77 @@ class StacSearch:
             raise InputError(f"clouds are 0 to 100 percent, got {self.max_cloud}")
         if self.limit is not None and self.limit < 1:
             raise InputError(f"a limit is 1 or more, got {self.limit}")
+        if self.datetime is not None and not _is_time(self.datetime):
+            raise InputError(
+                "a datetime is a moment such as 2024, 2024-05, 2024-05-01 or 2024-05-01T10:00:00Z, "
+                f"or two of them as START/END, of which one may be .., got {self.datetime!r}"
+            )
 
-    def items(self) -> Iterator[Found]:
+    def items(self) -> Iterator[Entry]:
         """Ask, page by page.
 
         Raises:
             InputError: the server does not answer, or not as an API does.
         """
-        import pystac_client
         import requests
         from pystac.errors import STACError
         from pystac_client.exceptions import APIError, ParametersError
-        from pystac_client.stac_api_io import StacApiIO
+        from pystac_client.warnings import DoesNotConformTo
 
         count = 0
         try:
-            io = StacApiIO(max_retries=RETRIES, timeout=TIMEOUT)
-            client = pystac_client.Client.open(self.url, stac_io=io)
-            # Every API should take both, and some stumble over the lists in a GET.
-            methods = {link.extra_fields.get("method") for link in client.get_links("search")}
-            search = client.search(
-                collections=list(self.collections) or None,
-                bbox=self.bbox,
-                datetime=self.datetime,
-                method="POST" if "POST" in methods else "GET",
-            )
-            for item in search.items_as_dicts():
-                if not self._clear(item):
+            for found in self._asked().items_as_dicts():
+                entry = _entry(found, self.url)
+                if not self._clear(entry.item):
                     continue
-                yield item, _address(item, self.url)
+                yield entry
                 count += 1
                 if count == self.limit:
                     return
         except (APIError, ParametersError, NotImplementedError, STACError) as error:
             raise InputError(f"{self.url}: the search fails: {error}") from error
-        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        except DoesNotConformTo as error:
+            raise InputError(f"{self.url}: has no search: {error}") from error
+        except (
+            *(requests.RequestException, OSError, RecursionError),
+            *(ValueError, KeyError, TypeError, AttributeError, IndexError),
+        ) as error:
             raise InputError(f"{self.url}: no STAC API answers there: {error}") from error
 
+    def _asked(self) -> ItemSearch:
+        """The search, before its first page."""
+        import pystac_client
+        from pystac_client.stac_api_io import StacApiIO
+        from pystac_client.warnings import PystacClientWarning
+        from urllib3 import Retry
+
+        patience = Retry(
+            len(WAITS),
+            status_forcelist=STUMBLES,
+            allowed_methods=None,  # searches change nothing, by POST no more than by GET
+            backoff_factor=WAITS[0],
+            respect_retry_after_header=False,  # that may be hours
+        )
+        with quiet(PystacClientWarning):
+            io = StacApiIO(max_retries=patience, timeout=TIMEOUT)
+            client = pystac_client.Client.open(self.url, stac_io=io)
+            links = client.get_links("search")
+            if links:  # some do not say what they conform to
+                client.add_conforms_to("ITEM_SEARCH")
+            # Every API should take both, and some stumble over the lists in a GET.
+            methods = {link.extra_fields.get("method") for link in links}
+            most = PAGE if self.limit is None or self.max_cloud is not None else self.limit
+            return client.search(
+                collections=list(self.collections) or None,
+                bbox=self.bbox,
+                datetime=self.datetime,
+                limit=min(most, PAGE),
+                method="POST" if "POST" in methods else "GET",
+            )
+
     def _clear(self, item: Mapping[str, Any]) -> bool:
-        cover = (item.get("properties") or {}).get("eo:cloud_cover")
+        properties = item.get("properties")
+        cover = properties.get("eo:cloud_cover") if isinstance(properties, dict) else None
         if self.max_cloud is None or not isinstance(cover, (int, float)):
             return True
         return cover <= self.max_cloud
@@ -121,45 +181,63 @@ def is_json(path: str) -> bool:
     return plain.lower().endswith((".json", ".geojson"))
 
 
-def read_items(path: str) -> Iterator[Found]:
+def read_items(path: str) -> Iterator[Entry]:
     """All items of a document: an item, an item collection, a collection or a catalog.
 
-    A catalog is walked down; each document is read once.
+    A catalog is walked down; each document is read once. One that cannot be read is an entry with
+    its problem, and keeps none of the others from being read.
 
     Raises:
-        SceneError: a document cannot be read, or is none.
+        SceneError: the catalog has no end.
     """
-    todo, seen = [path], set()
+    documents = _Documents()
+    todo: list[tuple[Any, str]] = [(path, "")]
+    seen: set[str] = set()
     while todo:
-        where = todo.pop()
-        if where in seen:
-            continue
-        seen.add(where)
+        href, holder = todo.pop()
+        where = f"{holder}#{href!s:.200}" if holder else path
+        try:
+            where = _target(href, holder) if holder else path
+            if where in seen:
+                continue
+            seen.add(where)
+            entries, links = _parts(documents.read(where), where)
+        except SceneError as error:
+            entries, links = [Entry({}, where, str(error))], []
+        yield from entries
+        todo += [(link, where) for link in reversed(links)]
         if len(seen) > MOST_DOCUMENTS:
             raise SceneError(f"{path}: leads to more than {MOST_DOCUMENTS:,} documents")
-        document = _read(where)
-        kind = document.get("type")
-        if kind == "Feature":
-            yield document, where
-        elif kind == "FeatureCollection":
-            features = document.get("features")
-            if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
-                raise SceneError(f"{where}: has no list of items")
-            for item in features:
-                yield item, _address(item, where)
-        elif kind in ("Catalog", "Collection"):
-            todo += reversed(_children(document, where))
-        else:
-            raise SceneError(f"{where}: is no STAC item, collection or catalog: type {kind!r}")
 
 
-def _children(document: Mapping[str, Any], where: str) -> list[str]:
+def _parts(document: Mapping[str, Any], where: str) -> tuple[list[Entry], list[Any]]:
+    """The items in a document, and the links to others."""
+    kind = document.get("type")
+    if kind == "Feature":
+        return [Entry(document, where)], []
+    if kind == "FeatureCollection":
+        features = document.get("features")
+        if not isinstance(features, list):
+            raise SceneError(f"{where}: has no list of items")
+        return [_entry(feature, where) for feature in features], []
+    if kind not in ("Catalog", "Collection"):
+        raise SceneError(f"{where}: is no STAC item, collection or catalog: type {kind!r}")
     links = document.get("links")
     if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
         raise SceneError(f"{where}: has no list of links")
-    leading = [link.get("href") for link in links if link.get("rel") in ("child", "item")]
-    found = [resolve_href(href, where) for href in leading]
-    return [path if is_remote(path) else os.path.normpath(path) for path in found]
+    return [], [link.get("href") for link in links if link.get("rel") in ("child", "item")]
+
+
+def _target(href: Any, holder: str) -> str:
+    """Where a link of a catalog leads, spelled alike for all links that lead there."""
+    path = resolve_href(href, holder)
+    return path if is_remote(path) else os.path.normpath(path)
+
+
+def _entry(found: Any, where: str) -> Entry:
+    """One of the items in a document or an answer."""
+    item = found if isinstance(found, dict) else {}
+    return Entry(item, _address(item, where))
 
 
 def _address(item: Mapping[str, Any], where: str) -> str:
@@ -178,24 +256,83 @@ def _address(item: Mapping[str, Any], where: str) -> str:
     return where
 
 
-def _read(where: str) -> Mapping[str, Any]:
+class _Documents:
+    """Reads documents. A server that has fallen silent is not waited for again."""
+
+    def __init__(self) -> None:
+        self._silent: set[str] = set()
+
+    def read(self, where: str) -> Mapping[str, Any]:
+        """A document.
+
+        Raises:
+            SceneError: it cannot be read, or is none.
+        """
+        try:
+            data = self._fetched(where) if is_remote(where) else _stored(where)
+            if len(data) > MOST_BYTES:
+                raise SceneError(f"{where}: is larger than any STAC document")
+            document = json.loads(data)
+        except (OSError, http.client.HTTPException) as error:
+            raise SceneError(f"{where}: cannot be read: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise SceneError(f"{where}: is no JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise SceneError(f"{where}: is no STAC item, collection or catalog")
+        return document
+
+    def _fetched(self, where: str) -> bytes:
+        """The bytes of a URL; a server that stumbles is asked again."""
+        if not where.lower().startswith(("http://", "https://")):
+            raise SceneError(f"{where}: documents are read from files and by http")
+        server = urllib.parse.urlsplit(where).netloc
+        if server in self._silent:
+            raise SceneError(f"{where}: cannot be read: its server has fallen silent")
+        for wait in (*WAITS, None):
+            try:
+                return _answer(where)
+            except urllib.error.HTTPError as error:
+                error.close()
+                if wait is None or error.code not in STUMBLES:
+                    raise
+            except (OSError, http.client.HTTPException):
+                if wait is None:
+                    self._silent.add(server)
+                    raise
+            time.sleep(wait)
+        raise AssertionError("the last attempt answers or raises")
+
+
+def _answer(where: str) -> bytes:
+    """What a server says, asked once."""
+    request = urllib.request.Request(where)  # noqa: S310 (http only, see above)
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+        data: bytes = answer.read(MOST_BYTES + 1)
+        if answer.length and len(data) <= MOST_BYTES:
+            raise http.client.IncompleteRead(data, answer.length)
+        return data
+
+
+def _stored(where: str) -> bytes:
+    """The bytes of a file."""
+    with Path(where).open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
+def _is_time(text: str) -> bool:
+    """True for a moment, or for a range with at least one end."""
+    parts = text.split("/")
+    ends = [part for part in parts if len(parts) == 1 or part not in ("", "..")]
+    return 0 < len(ends) <= len(parts) <= 2 and all(map(_is_moment, ends))
+
+
+def _is_moment(text: str) -> bool:
+    """True for what ``MOMENT`` describes, if the calendar has it."""
+    if not MOMENT.fullmatch(text.upper()):
+        return False
+    day, second = text[:10], text[10:].upper()
     try:
-        if is_remote(where):
-            if not where.lower().startswith(("http://", "https://")):
-                raise SceneError(f"{where}: documents are read from files and by http")
-            request = urllib.request.Request(where)  # noqa: S310 (http only, see above)
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-                data = answer.read(MOST_BYTES + 1)
-        else:
-            with Path(where).open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise SceneError(f"{where}: is larger than any STAC document")
-        document = json.loads(data)
-    except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
-        raise SceneError(f"{where}: cannot be read: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise SceneError(f"{where}: is no JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise SceneError(f"{where}: is no STAC item, collection or catalog")
-    return document
+        dt.datetime.fromisoformat(f"{day}{'-01-01'[len(day) - 4 :]}{second}")
+    except ValueError:
+        return False
+    return True

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 
 import pytest
 
-from geocamss.errors import InputError, SceneError
+from geocamss.errors import GeocamssWarning, InputError, SceneError
 from geocamss.scene.catalog import find_scenes
 
 
@@ -36,7 +37,8 @@ def test_folders_globs_and_files_name_scenes_in_order(folder):
 def test_a_scene_named_twice_is_mapped_once(folder):
     link = folder / "link.tif"
     link.symlink_to(folder / "c/a.tif")
-    found = find_scenes([folder / "c/a.tif", f"{folder}/c/../c/a.tif", link, folder / "c"])
+    with pytest.warns(GeocamssWarning, match="3 of 4 scenes had been named before"):
+        found = find_scenes([folder / "c/a.tif", f"{folder}/c/../c/a.tif", link, folder / "c"])
     assert names(found) == ["a"]
 
 
@@ -51,7 +53,11 @@ def test_lists_are_read_from_where_they_lie(folder):
     (folder / "list.txt").write_text("# scenes\nc/a.tif\n\nb/*.jp2\n")
     (folder / "list.csv").write_text('day,Path\n1,"c/a.tif"\n2,b/a.jp2\n')
     (folder / "bare.csv").write_text("c/a.tif\nb/a.jp2\n")
-    for name in ("list.txt", "list.csv", "bare.csv"):
+    (folder / "semicolon.csv").write_text("\nid;path;cloud\n1;c/a.tif;0,5\n;;\n2;b/a.jp2;1\n")
+    (folder / "bare-semicolon.csv").write_text("c/a.tif;0,5\nb/a.jp2;1\n")
+    (folder / "list.tsv").write_text("id\tscene\n1;2\tc/a.tif\n2\tb/a.jp2\n")
+    kinds = ("list.txt", "list.csv", "bare.csv", "semicolon.csv", "bare-semicolon.csv", "list.tsv")
+    for name in kinds:
         found = find_scenes([folder / name])
         assert [Path(scene.path).relative_to(folder).as_posix() for scene in found] == [
             "c/a.tif",
@@ -74,14 +80,23 @@ def test_urls_are_scenes():
         ("bad.txt", r"bad.txt, line 2: .*gone.tif: no such file"),
         ("nest.txt", "a list within a list"),
         ("latin.txt", "cannot be read"),
+        (
+            "head.csv",
+            r"head.csv, line 1: 'filepath,cloud cover' is a heading .*call it one of path",
+        ),
+        ("head2.csv", r"line 1: 'id;image' is a heading without a column of scenes"),
+        ("long.csv", r"long.csv: the list cannot be read: field larger"),
     ],
 )
 def test_what_names_no_scene_is_said(folder, source, error):
     (folder / "empty").mkdir()
     (folder / "empty.txt").write_text("# nothing\n")
-    (folder / "bad.txt").write_text("c/a.tif\ngone.tif\n")
+    (folder / "bad.txt").write_text("# not there\ngone.tif\n")
     (folder / "nest.txt").write_text("bad.txt\n")
     (folder / "latin.txt").write_bytes(b"\xff\xfe\xe9")
+    (folder / "head.csv").write_text("filepath,cloud cover\nc/a.tif,3\n")
+    (folder / "head2.csv").write_text("id;image\n1;c/a.tif\n")
+    (folder / "long.csv").write_text("a" * 200_000)
     with pytest.raises(SceneError, match=error):
         find_scenes([folder / source])
 
@@ -89,3 +104,48 @@ def test_what_names_no_scene_is_said(folder, source, error):
 def test_naming_nothing_is_an_error():
     with pytest.raises(InputError, match="no scene is named"):
         find_scenes([])
+
+
+def test_what_cannot_be_used_spoils_none_of_the_others(folder):
+    """One bad entry in each kind of source, beside one that is good."""
+    (folder / "c/broken.zip").write_bytes(b"PK, and no archive")
+    (folder / "c/dead.tif").symlink_to(folder / "nowhere.tif")
+    damaged = folder / "b/X.SAFE"
+    damaged.mkdir()
+    (damaged / "MTD_MSIL2A.xml").write_text("<a><b></a>")
+    (folder / "list.txt").write_text("b/a.jp2\nc/gone.tif\n")
+    (folder / "none.csv").write_text("filepath\nc/a.tif\n")
+    bad = {
+        "broken": "is no sound archive",
+        "dead": "no file, or a link to one that is not there",
+        "X": "is not sound XML",
+        "gone": "line 2: .*gone.tif: no such file",
+        "none": "a heading without a column",
+        "nothing": "no such file",
+    }
+    sources = [folder / "c", f"{folder}/b/*", folder / "list.txt", folder / "none.csv"]
+    with pytest.warns(GeocamssWarning, match="1 of 10 scenes had"):
+        found = find_scenes([*sources, folder / "nothing.tif"])
+    good = {scene.id: Path(scene.path) for scene in found if not scene.problem}
+    assert sorted(good) == ["S2A_20200102T101112", "a_jp2", "a_tif"]
+    assert all(path.is_file() for path in good.values())
+    problems = {scene.id: scene.problem for scene in found if scene.problem}
+    assert sorted(problems) == sorted(bad)
+    for name, problem in bad.items():
+        assert re.search(problem, problems[name]), name
+
+
+def test_a_scene_that_is_not_there_keeps_its_name_when_it_comes(folder):
+    sources = [folder / "c/a.tif", folder / "gone/a.tif"]
+    before = find_scenes(sources)
+    assert [bool(scene.problem) for scene in before] == [False, True]
+    (folder / "gone").mkdir()
+    (folder / "gone/a.tif").touch()
+    after = find_scenes(sources)
+    assert names(before) == names(after)
+    assert not any(scene.problem for scene in after)
+
+
+def test_where_nothing_can_be_used_all_is_refused(folder):
+    with pytest.raises(SceneError, match=r"one.tif: no such file; nor can any of 2 more"):
+        find_scenes([folder / "one.tif", folder / "two.tif", f"{folder}/*.xyz"])

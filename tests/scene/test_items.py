@@ -214,6 +214,57 @@ def test_of_two_assets_with_one_band_the_tiff_is_taken(tmp_path):
     assert [band.name for band in scene.bands] == ["red", "green", "swir1"]
 
 
+@pytest.mark.parametrize("told", ["gsd", "raster:bands", "key", "bare"])
+def test_of_two_assets_with_one_band_the_finest_is_taken(tmp_path, told):
+    files(tmp_path)
+    assets = {}
+    for size in (60, 10):
+        products.write(
+            tmp_path / f"B02_{size}.tif", products.numbers(9, 400 // size), **products.place(size)
+        )
+        facts: dict[str, Any] = {
+            "href": f"B02_{size}.tif",
+            "type": TIFF,
+            "bands": [{"name": "B02"}],
+        }
+        if told == "gsd":
+            facts["gsd"] = size
+        if told == "raster:bands":
+            facts["raster:bands"] = [{"spatial_resolution": size}]
+        if told == "bare":
+            del facts["bands"]
+        assets[f"B02_{size}m" if told in ("key", "bare") else f"copy-of-{size}"] = facts
+    scene = Scene.open(saved(tmp_path, item("x", assets, platform="sentinel-2a")))
+    assert [band.name for band in scene.bands] == ["blue"]
+    assert (scene.width, scene.height) == (40, 40)
+
+
+@pytest.mark.parametrize(
+    "media", ["image/x.geotiff", "application/octet-stream", "image/x-jp2", ""]
+)
+def test_a_media_type_that_nobody_knows_leaves_the_ending(tmp_path, media):
+    files(tmp_path)
+    assets = {"red": {"href": "B04.tif", "type": media, "eo:bands": [{"name": "red"}]}}
+    assert [band.name for band in Scene.open(saved(tmp_path, item("x", assets))).bands] == ["red"]
+    assets["red"]["href"] = "B04.html"
+    with pytest.raises(SceneError, match="no asset that is a picture"):
+        Scene.open(saved(tmp_path, item("x", assets)))
+
+
+def test_bands_that_only_their_keys_name_lie_beside_those_that_are_described(tmp_path):
+    files(tmp_path)
+    keys = ("green", "B11", "aot", "B04")
+    plain = {key: {"href": f"{key}.tif", "type": TIFF} for key in keys}
+    plain["green"]["href"] = "B03.tif"
+    assets = {"red": old_assets()["red"], **plain, "visual": old_assets()["visual"]}
+    scene = Scene.open(saved(tmp_path, item("x", assets, platform="sentinel-2a")))
+    # A second red one would leave open which is meant, and nobody knows what aot is.
+    assert [band.name for band in scene.bands] == ["red", "green", "swir1"]
+    # Without a sensor B11 may be many things, but none that is there already.
+    bundle = item_bundle(item("x", assets), str(tmp_path / "item.json"))
+    assert [band.name for band in bundle.bands] == ["red", "green", "B11"]
+
+
 def test_bands_of_one_common_name_keep_their_own(tmp_path):
     files(tmp_path)
     assets = {
@@ -307,7 +358,8 @@ def test_an_item_collection_is_its_items(tmp_path):
     collection = {"type": "FeatureCollection", "features": features}
     assert len(pystac.ItemCollection.from_dict(collection)) == 3
     path = saved(tmp_path, collection, "found.json")
-    assert [scene.id for scene in find_scenes([path])] == ["a", "b"]
+    with pytest.warns(GeocamssWarning, match="1 of 3 scenes had been named before"):
+        assert [scene.id for scene in find_scenes([path])] == ["a", "b"]
     with pytest.raises(SceneError, match="holds several scenes"):
         Scene.open(path)
 
@@ -339,6 +391,123 @@ def test_a_search_goes_through_all_pages(tmp_path):
         scene = Scene.open(found[0].path)  # the API is gone, the files are there
         values, valid = read(scene, "red")
         assert (values[0][valid] == stored["B04"][valid]).all()
+
+
+def test_items_of_one_name_in_two_collections_are_two_scenes(tmp_path):
+    """And none is taken for another whose address ends alike."""
+    features = [item(name, new_assets()) for name in ("a", "a", "stac", "c", "1", "x/stac")]
+    features[1]["collection"] = "others"
+    expected = ["others-a", "scenes-a", "stac", "c", "1", "x_stac"]
+    collection = saved(tmp_path, {"type": "FeatureCollection", "features": features}, "stac.json")
+    with stac_api(features) as api:
+        for found in (find_scenes([collection]), find_scenes([], stac=StacSearch(api.url))):
+            assert sorted(scene.id for scene in found) == sorted(expected)
+            assert not any(scene.problem for scene in found)
+
+
+def test_a_bad_entry_of_a_catalog_spoils_none_of_the_others(tmp_path):
+    path = catalog_of(tmp_path)
+    collection = path.parent / "scenes/collection.json"
+    document = json.loads(collection.read_text())
+    links = [{"rel": "item", "href": href} for href in ("./gone.json", "HDF5:x", "./bad.json", 5)]
+    document["links"] = [*links[:2], *document["links"], *links[2:]]
+    collection.write_text(json.dumps(document))
+    (collection.parent / "bad.json").write_text("{")
+    found = find_scenes([path])
+    assert [scene.id for scene in found if not scene.problem] == ["a", "b", "c"]
+    problems = [scene.problem for scene in found if scene.problem]
+    told = ("gone.json: cannot be read", "leads to 'HDF5:x'", "is no JSON", "without an address: 5")
+    assert all(text in problem for text, problem in zip(told, problems, strict=True)), problems
+    assert len({scene.id for scene in found}) == 7
+    with pytest.raises(SceneError, match="holds several scenes"):
+        Scene.open(path)
+
+
+def test_what_is_no_item_among_items_spoils_none_of_them(tmp_path):
+    files(tmp_path)
+    features = [None, item("a", new_assets()), 7]
+    path = saved(tmp_path, {"type": "FeatureCollection", "features": features}, "all.json")
+    with stac_api(features[:2]) as api:
+        asked: list[Any] = [([path], None), ([], StacSearch(api.url, max_cloud=50))]
+        for sources, search in asked:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", GeocamssWarning)  # both are nobody
+                bad, good = find_scenes(sources, stac=search)
+            assert "no sound STAC item" in bad.problem
+            assert (good.id, good.problem) == ("a", "")
+
+
+def test_documents_are_asked_for_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("geocamss.scene.stac.WAITS", (0.01, 0.01))
+    path = catalog_of(tmp_path)
+    troubles = {"a.json": 503, "b.json": "drop", "c.json": "truncate"}
+    with serving(tmp_path) as server:
+
+        def fail(name: str, count: int) -> int | str | None:
+            return None if count else troubles.get(Path(name).name)
+
+        server.fail = fail
+        found = find_scenes([f"{server.url}/{path.relative_to(tmp_path)}"])
+        assert [(scene.id, scene.problem) for scene in found] == [(n, "") for n in ("a", "b", "c")]
+
+
+def test_a_server_that_has_fallen_silent_is_not_waited_for_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("geocamss.scene.stac.WAITS", (0.01, 0.01))
+    path = catalog_of(tmp_path)
+    with serving(tmp_path) as server:
+        server.fail = lambda name, _: "drop" if name.endswith(("b.json", "c.json")) else None
+        found = find_scenes([f"{server.url}/{path.relative_to(tmp_path)}"])
+        asked = [name for _, name, _ in server.asked if name.endswith(("b.json", "c.json"))]
+    assert [bool(scene.problem) for scene in found] == [False, True, True]
+    assert "fallen silent" in found[2].problem
+    assert len(asked) == 3
+
+
+def test_a_search_outlives_a_server_that_stumbles():
+    found = [item(f"s{i}", new_assets()) for i in range(5)]
+    with stac_api(found) as api:
+        api.stumbles = 2
+        assert len(find_scenes([], stac=StacSearch(api.url))) == 5
+        assert api.stumbles == 0
+        assert "limit=100" in next(path for path in api.asked if "/search" in path)
+        api.asked.clear()
+        assert len(find_scenes([], stac=StacSearch(api.url, limit=2))) == 2
+        assert "limit=2" in next(path for path in api.asked if "/search" in path)
+
+
+def test_an_api_that_does_not_say_what_it_conforms_to_is_searched():
+    with stac_api([item("a", new_assets())]) as api:
+        api.conforms = False
+        assert [scene.id for scene in find_scenes([], stac=StacSearch(api.url))] == ["a"]
+        api.searches = False
+        with pytest.raises(InputError, match="has no search"):
+            find_scenes([], stac=StacSearch(api.url))
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["yesterday", "", "..", "../..", "2024-13", "2023-02-29", "2024/2025/2026", "2024-05-01T10:00"],
+)
+def test_what_is_no_time_is_refused_before_anyone_is_asked(moment):
+    with pytest.raises(InputError, match="a datetime is a moment such as 2024"):
+        StacSearch("http://127.0.0.1:9/stac", datetime=moment)
+
+
+@given(
+    start=st.datetimes(timezones=st.just(dt.UTC)),
+    end=st.datetimes(timezones=st.just(dt.UTC)),
+    lengths=st.tuples(*[st.sampled_from([4, 7, 10, 20, 32])] * 2),
+    is_open=st.sampled_from(["", "..", None]),
+)
+def test_all_times_that_the_client_knows_are_taken(start, end, lengths, is_open):
+    """Cut to a year, a month, a day or a second; and, as they are, with a fraction and a zone."""
+    texts = []
+    for moment, length in zip((start, end), lengths, strict=True):
+        text = moment.isoformat()[:length]
+        texts.append(f"{text[:19]}Z" if length == 20 else text)
+    alone, between = texts[0], "/".join(texts) if is_open is None else f"{texts[0]}/{is_open}"
+    for text in (alone, between):
+        assert StacSearch("http://x.org", datetime=text).datetime == text
 
 
 @pytest.mark.timeout(120)
