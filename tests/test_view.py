@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
+from rasterio.enums import Resampling
+from selenium.webdriver import Keys
 
 from geocamss.classes import NODATA
 from geocamss.errors import GeocamssWarning, InputError
@@ -28,6 +30,7 @@ from geocamss.viewer.tiles import SIDE, WORKERS, Tiles
 from geocamss.viewer.viewed import ViewedMap
 
 from .output.maps import NORTH_UP, SCHEME, UTM, landscape, write_map
+from .output.test_page_browser import opaque, pick, place_of, press, slide, stage, toggle
 
 PIXELS = landscape(700, 1100, seed=1, smooth=6.0)
 
@@ -103,6 +106,95 @@ def test_a_pixel_is_what_rasterio_reads(tmp_path):
             told = json.loads(text)
             assert told["class"] == PIXELS[row, column]
             assert told["confidence"] == percent[row, column]
+
+
+def test_tiles_that_are_zoomed_out_lie_where_the_map_does(tmp_path):
+    """Also where its sides are no multiples of a level's step, up to its far edges."""
+    height, width = 1037, 1501
+    rows, columns = np.ogrid[:height, :width]
+    pixels = ((rows // 16 + columns // 16) % 2).astype(np.uint8)
+    out = make_folder(tmp_path, pixels)
+    for path in (out / "classes.tif", tmp_path / "scene.tif"):
+        with rasterio.open(path, "r+") as file:
+            file.build_overviews([2, 4], Resampling.mode)
+    with Tiles(ViewedMap.open(out)) as tiles:
+        assert [level.step for level in tiles.levels] == [1, 2, 4]
+        for level in tiles.levels:
+            wide, high = level.cell((height, width))
+            left, top = np.arange(level.columns) * wide, np.arange(level.rows) * high
+            # Pixels within one square, an overview's own rounding aside, show that square.
+            clear = (left // 16 == (left + wide) // 16) & (left % 16 >= 1)
+            clear &= (left + wide) % 16 <= 15
+            clear_rows = (top // 16 == (top + high) // 16) & (top % 16 >= 1)
+            clear_rows &= (top + high) % 16 <= 15
+            truth = pixels[np.ix_(top.astype(int), left.astype(int))]
+            inside = np.ix_(clear_rows, clear)
+            assert np.array_equal(mosaic(tiles, "classes", level)[inside], truth[inside])
+            gray = mosaic(tiles, "scene", level)[inside]
+            assert (gray[truth[inside] == 0] < 60).all()
+            assert (gray[truth[inside] == 1] > 195).all()
+
+
+def mosaic(tiles, layer, level):
+    """All tiles of a level: class values, or how bright the scene is."""
+    found = np.zeros((level.rows, level.columns), np.uint8)
+    for row in range(-(-level.rows // SIDE)):
+        for column in range(-(-level.columns // SIDE)):
+            picture = Image.open(BytesIO(tiles.tile(layer, level.step, column, row)))
+            values = np.asarray(picture if layer == "classes" else picture.convert("L"))
+            top, left = row * SIDE, column * SIDE
+            found[top : top + SIDE, left : left + SIDE] = values
+    return found
+
+
+def test_the_page_draws_tiles_near_and_far_and_tells_of_pixels(browser, tmp_path):
+    pixels = landscape(701, 1099, seed=4, smooth=12.0)
+    out = make_folder(tmp_path, pixels)
+    colors = {entry.value: entry.color for entry in SCHEME}
+    values, even = pixels.astype(int), np.ones(pixels.shape, bool)
+    for shift in range(-6, 7):  # away from borders, where pixels of the screen hold several
+        even &= (np.roll(values, shift, 0) == values) & (np.roll(values, shift, 1) == values)
+    grid = [(c, r) for c in range(60, 1060, 31) for r in range(60, 660, 29)]
+    places = [(c, r) for c, r in grid if even[r, c] and pixels[r, c] != NODATA]
+    truth = [colors[int(pixels[r, c])] for c, r in places]
+    with serving(out) as server:
+        browser.requests()
+        browser.open(server.url)
+        slide(browser, "swipe", 0)
+        at = [place_of(browser, *place, pixels.shape) for place in places]
+        browser.wait(lambda: opaque(browser.colors(*at)) == truth)
+
+        with rasterio.open(out / "confidence.tif") as file:
+            percent = file.read(1)
+        for place in places[:: len(places) // 4]:
+            told = pick(browser, *place, pixels.shape)
+            column, row = int(told["column"]), int(told["row"])
+            assert max(abs(column - place[0]), abs(row - place[1])) <= 1
+            assert int(told["class"]) == pixels[row, column]
+            assert int(told["confidence"]) == percent[row, column]
+
+        toggle(browser, 2)
+        shown = opaque(browser.colors(*at))
+        hidden = [value == colors[2] for value in truth]
+        assert any(hidden)
+        for color, class_color, is_hidden in zip(shown, truth, hidden, strict=True):
+            assert len(set(color)) == 1 if is_hidden else color == class_color
+        toggle(browser, 2)
+
+        press(browser, Keys.ESCAPE, "-")  # a level of halves comes in
+        width, height = stage(browser)
+        middle = np.array((width / 2, height / 2))
+        far = (np.array(at) - middle) / 1.5 + middle
+        browser.wait(lambda: opaque(browser.colors(*far)) == truth)
+        asked = browser.requests()
+        assert any("/tiles/classes/2/" in url for url in asked)
+        assert all(url.startswith(server.url) for url in asked)
+
+        press(browser, *["+"] * 8, Keys.ENTER)
+        browser.wait(lambda: browser.readout().get("column") == "549")
+        assert int(browser.readout()["class"]) == pixels[350, 549]
+        browser.wait(lambda: opaque(browser.colors(middle)) == [colors[int(pixels[350, 549])]])
+        assert browser.logs() == []
 
 
 def test_the_scene_lies_on_the_map(tmp_path):
@@ -193,21 +285,24 @@ def test_closing_while_tiles_are_asked_for_drops_the_connections(tmp_path, capfd
     assert capfd.readouterr().err == ""
 
 
-def test_interrupting_the_command_ends_it_well(tmp_path):
+@pytest.mark.parametrize("as_json", [False, True])
+def test_interrupting_the_command_ends_it_well(tmp_path, as_json):
     out = make_folder(tmp_path, PIXELS[:40, :40])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "geocamss.cli.main", "view", str(out)]
     with subprocess.Popen(
-        [*command, "--port", str(port), "--no-browser"],
+        [*command, "--port", str(port), "--no-browser", *(["--json"] if as_json else [])],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     ) as process:
-        assert f"http://127.0.0.1:{port}/" in process.stdout.readline()
+        told, url = process.stdout.readline(), f"http://127.0.0.1:{port}/"
+        assert url in told
+        assert not as_json or json.loads(told) == {"url": url, "folder": str(out)}
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
         assert process.returncode in (0, 130)

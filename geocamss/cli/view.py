@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import webbrowser
 from pathlib import Path
 
 import click
 
-from geocamss.cli.options import examples
+from geocamss.cli.options import examples, json_option
 
 __all__ = ["view"]
 
@@ -33,7 +34,10 @@ __all__ = ["view"]
     help="The scene that was mapped. Left out: where it was then, or near OUT.",
 )
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
-def view(out: Path, *, port: int | None, scene: str | None, no_browser: bool) -> None:
+@json_option
+def view(
+    out: Path, *, port: int | None, scene: str | None, no_browser: bool, as_json: bool
+) -> None:
     """Look at a map in the browser, at full resolution.
 
     OUT is a folder that geocamss predict wrote. The map is served on this machine and to it alone,
@@ -45,7 +49,10 @@ def view(out: Path, *, port: int | None, scene: str | None, no_browser: bool) ->
 
     with Tiles(ViewedMap.open(out, scene)) as tiles, MapServer(tiles, port or 0) as server:
         try:
-            click.echo(f"{server.url} shows {out}; Ctrl-C ends it")
+            if as_json:
+                click.echo(json.dumps({"url": server.url, "folder": str(out)}))
+            else:
+                click.echo(f"{server.url} shows {out}; Ctrl-C ends it")
             if not no_browser:
                 webbrowser.open(server.url)
             server.serve_forever()

@@ -62,10 +62,21 @@ class Level:
     """A resolution in which pixels are there."""
 
     step: int
-    """Pixels of the map, each way, for one of the level."""
+    """Pixels of the map, each way, for one of the level; it gives the level its name."""
 
     columns: int
     rows: int
+
+    def cell(self, shape: tuple[int, int]) -> tuple[float, float]:
+        """Width and height of a pixel of the level, where the level has no rest.
+
+        A little less than ``step`` where the map's sides are no multiples of it: as in the
+        overviews of rasters, the level's pixels share the map evenly.
+
+        Args:
+            shape: height and width of the map, in its pixels.
+        """
+        return shape[1] / self.columns, shape[0] / self.rows
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,8 @@ class Page:
             f'<img id="picture-{layer}" alt="{names[layer]}" src="{uri}">'
             for layer, uri in pictures.items()
         )
-        level = asdict_level(Level(pixels.step, width, height)) | {"offset": pixels.offset}
+        level = asdict_level(Level(pixels.step, width, height))
+        level |= {"cell": (pixels.step, pixels.step), "offset": pixels.offset}
         note = {}
         if pixels.step > 1:
             note["Detail"] = (
@@ -168,7 +180,10 @@ class Page:
         """
         data = {
             "served": True,
-            "levels": [asdict_level(level) | {"offset": 0} for level in levels],
+            "levels": [
+                asdict_level(level) | {"cell": level.cell(self.shape), "offset": 0}
+                for level in levels
+            ],
             "tile": tile,
         }
         return self._html(data, "", tuple(layers), {})
@@ -401,7 +416,7 @@ def _length(meters: float) -> str:
     return f"{meters:.3g}\u00a0m" if meters >= 0.995 else f"{100 * meters:.3g}\u00a0cm"
 
 
-def asdict_level(level: Level) -> dict[str, int]:
+def asdict_level(level: Level) -> dict[str, Any]:
     """A level in plain values."""
     return {"step": level.step, "columns": level.columns, "rows": level.rows}
 

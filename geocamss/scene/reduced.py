@@ -15,7 +15,7 @@ from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
 from geocamss.scene.window import Window
 
-__all__ = ["centers", "read_reduced", "reduced_grid"]
+__all__ = ["centers", "fitted_grid", "read_reduced", "reduced_grid"]
 
 STRIP_PIXELS = 2**20
 """Pixels that are read at once."""
@@ -29,9 +29,23 @@ def reduced_grid(grid: Grid, step: int) -> Grid:
     """
     if step == 1:
         return grid
-    transform = grid.transform * Affine.scale(step)
-    origin = lattice_origin(transform) if grid.crs is not None else (0, 0)
     height, width = (-(-side // step) for side in grid.shape)
+    return _scaled(grid, height, width, Affine.scale(step))
+
+
+def fitted_grid(grid: Grid, height: int, width: int) -> Grid:
+    """A grid over exactly the same ground, of ``height`` rows and ``width`` columns.
+
+    Its pixels need not be squares. Else as ``reduced_grid``.
+    """
+    if (height, width) == grid.shape:
+        return grid
+    return _scaled(grid, height, width, Affine.scale(grid.width / width, grid.height / height))
+
+
+def _scaled(grid: Grid, height: int, width: int, scale: Affine) -> Grid:
+    transform = grid.transform * scale
+    origin = lattice_origin(transform) if grid.crs is not None else (0, 0)
     return replace(
         grid, transform=transform, width=width, height=height, origin=origin, aligned=None
     )

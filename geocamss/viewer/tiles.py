@@ -24,7 +24,7 @@ from geocamss.output.page import Level
 from geocamss.output.png import class_png, gray_png
 from geocamss.output.preview import stretch_ranges, stretched
 from geocamss.scene.read import SceneReader
-from geocamss.scene.reduced import read_reduced, reduced_grid
+from geocamss.scene.reduced import fitted_grid, read_reduced
 from geocamss.scene.window import Window
 from geocamss.viewer.viewed import ViewedMap
 
@@ -99,7 +99,7 @@ class Tiles:
             return None
         part = Window(top, left, min(SIDE, level.rows - top), min(SIDE, level.columns - left))
         make = self._scene_tile if layer == "scene" else self._map_tile
-        return self._made(make, layer, step, part)
+        return self._made(make, layer, level, part)
 
     def pixel(self, column: int, row: int) -> dict[str, int] | None:
         """Class and confidence of a pixel of the map, 255 for none; None outside of it.
@@ -145,22 +145,26 @@ class Tiles:
         found = {"class": NODATA, "confidence": NODATA}
         for name, layer in (("class", "classes"), ("confidence", "confidence")):
             if layer in self.viewed.layers:
-                values = self._values(layer, 1, Window(row, column, 1, 1))
+                values = self._values(layer, self.levels[0], Window(row, column, 1, 1))
                 found[name] = int(values[0, 0])
         return found
 
-    def _map_tile(self, layer: str, step: int, part: Window) -> bytes:
-        values = self._values(layer, step, part)
+    def _map_tile(self, layer: str, level: Level, part: Window) -> bytes:
+        values = self._values(layer, level, part)
         return class_png(values, self.viewed.scheme) if layer == "classes" else gray_png(values)
 
-    def _values(self, layer: str, step: int, part: Window) -> NDArray[np.uint8]:
+    def _values(self, layer: str, level: Level, part: Window) -> NDArray[np.uint8]:
         """Pixels of the map or of its overviews, (h, w); never a mean of classes."""
         from rio_tiler.errors import RioTilerError
 
-        bounds = (part.col, part.stop_row, part.stop_col, part.row)
+        source = self.viewed.source
+        columns, rows = (part.col, part.stop_col), (part.row, part.stop_row)
+        # Multiplied first: the level's end is then the map's, to the last bit.
+        left, right = (column * source.width / level.columns for column in columns)
+        top, bottom = (row * source.height / level.rows for row in rows)
         try:
             found = self._reader(layer).part(
-                tuple(side * step for side in bounds),
+                (left, bottom, right, top),
                 height=part.height,
                 width=part.width,
                 indexes=1,
@@ -188,25 +192,26 @@ class Tiles:
             setattr(self._local, layer, reader)
         return reader
 
-    def _scene_tile(self, _: str, step: int, part: Window) -> bytes:
+    def _scene_tile(self, _: str, level: Level, part: Window) -> bytes:
         from rio_tiler.models import ImageData
 
-        values, valid = self._scene_reader(step).read(part)
+        values, valid = self._scene_reader(level).read(part)
         picture = stretched(values, valid, self._ranges)
         masked = np.ma.MaskedArray(np.moveaxis(picture, -1, 0), np.repeat(~valid[None], 3, 0))
         packed: bytes = ImageData(masked).render(img_format="PNG", ZLEVEL=1)
         return packed
 
-    def _scene_reader(self, step: int) -> SceneReader:
+    def _scene_reader(self, level: Level) -> SceneReader:
         with self._opening:
-            if step not in self._scenes:
+            if level.step not in self._scenes:
                 viewed = self.viewed
                 if viewed.scene is None:
                     raise ReadError("there is no scene")
                 bands = viewed.display_bands
-                grid = reduced_grid(viewed.grid, step)
-                self._scenes[step] = SceneReader(viewed.scene, bands, grid, (0.0,) * len(bands))
-            return self._scenes[step]
+                grid = fitted_grid(viewed.grid, level.rows, level.columns)
+                reader = SceneReader(viewed.scene, bands, grid, (0.0,) * len(bands))
+                self._scenes[level.step] = reader
+            return self._scenes[level.step]
 
     @cached_property
     def _ranges(self) -> tuple[tuple[float, float] | None, ...]:

@@ -216,14 +216,16 @@
   /** Draw the tiles of a level that are there; true when all are. */
   function paintLevel(target, layer, index) {
     const level = map.levels[index];
-    const side = map.tile * level.step;
-    const cell = level.step * view.scale * size.ratio;
+    const [wideCell, highCell] = level.cell;
+    const [wideTile, highTile] = [map.tile * wideCell, map.tile * highCell];
+    const cell = Math.max(wideCell, highCell) * view.scale * size.ratio;
     target.imageSmoothingEnabled = cell < (layer === "scene" ? 2 : 1);
     target.imageSmoothingQuality = "high";
     const half = { x: size.width / view.scale / 2, y: size.height / view.scale / 2 };
-    const [firstCol, firstRow] = [view.x - half.x, view.y - half.y].map((at) => Math.max(0, Math.floor(at / side)));
-    const lastCol = Math.min(Math.ceil(level.columns / map.tile) - 1, Math.floor((view.x + half.x) / side));
-    const lastRow = Math.min(Math.ceil(level.rows / map.tile) - 1, Math.floor((view.y + half.y) / side));
+    const firstCol = Math.max(0, Math.floor((view.x - half.x) / wideTile));
+    const firstRow = Math.max(0, Math.floor((view.y - half.y) / highTile));
+    const lastCol = Math.min(Math.ceil(level.columns / map.tile) - 1, Math.floor((view.x + half.x) / wideTile));
+    const lastRow = Math.min(Math.ceil(level.rows / map.tile) - 1, Math.floor((view.y + half.y) / highTile));
     let whole = true;
     for (let row = firstRow; row <= lastRow; row++) {
       for (let col = firstCol; col <= lastCol; col++) {
@@ -232,12 +234,12 @@
           whole = false;
           continue;
         }
-        const [x, y] = [across(col * side), down(row * side)];
+        const [x, y] = [across(col * wideTile), down(row * highTile)];
         // What is in the page covers the level whole; the scene's resolution may be another.
         const high = map.served ? (picture.naturalHeight ?? picture.height) : level.rows;
         const wide = map.served ? (picture.naturalWidth ?? picture.width) : level.columns;
-        const width = Math.max(1, across(col * side + wide * level.step) - x);
-        const height = Math.max(1, down(row * side + high * level.step) - y);
+        const width = Math.max(1, across(col * wideTile + wide * wideCell) - x);
+        const height = Math.max(1, down(row * highTile + high * highCell) - y);
         target.clearRect(x, y, width, height);
         target.drawImage(picture, x, y, width, height);
       }
