@@ -248,8 +248,9 @@ def _address(item: Mapping[str, Any], where: str) -> str:
     links = item.get("links")
     for link in links if isinstance(links, list) else ():
         if isinstance(link, dict) and link.get("rel") == "self":
+            href = link.get("href")
             try:
-                own = resolve_href(link.get("href"), where)
+                own = resolve_href(href, where) if isinstance(href, str) else where
             except SceneError:
                 return where
             return own if is_remote(own) else where
