@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -16,12 +17,16 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from geocamss.batch.run import BatchProgress
+    from geocamss.batch.scenes import SceneResult
     from geocamss.progress import Progress
 
 __all__ = ["batch_progress", "progress_bar", "progress_lines", "told_progress"]
 
 LINES = 1000
 """A stage is told of in that many lines at most."""
+
+MINUTE = 60.0
+"""Seconds between lines about blocks in a log."""
 
 
 class PixelRate(ProgressColumn):
@@ -105,7 +110,7 @@ def told_progress(
 
 @contextmanager
 def batch_progress(*, quiet: bool) -> Iterator[Callable[[BatchProgress], None]]:
-    """Tell on stderr how far a job has come: bars of scenes and of blocks, or a line a scene.
+    """Tell on stderr how far a job has come: bars of scenes and of blocks, or lines for a log.
 
     Args:
         quiet: tell nothing.
@@ -117,7 +122,7 @@ def batch_progress(*, quiet: bool) -> Iterator[Callable[[BatchProgress], None]]:
         yield lambda _: None
         return
     if not sys.stderr.isatty():
-        yield _tell_ending
+        yield BatchLog()
         return
     columns = (
         TextColumn("{task.description}"),
@@ -141,11 +146,24 @@ def batch_progress(*, quiet: bool) -> Iterator[Callable[[BatchProgress], None]]:
         yield show
 
 
-def _tell_ending(report: BatchProgress) -> None:
-    """A line for each scene that comes to its end, for logs."""
-    scene = report.ending
-    if scene is None:
-        return
+class BatchLog:
+    """Tells a job's progress for logs: a line a scene, and each minute one about the blocks."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._told = clock()
+
+    def __call__(self, report: BatchProgress) -> None:
+        """Print what is new, if it is worth a line."""
+        if report.ending is not None:
+            _tell_ending(report, report.ending)
+        elif self._clock() - self._told >= MINUTE:
+            self._told = self._clock()
+            blocks = f"{report.blocks_done:,} of {report.blocks:,} blocks known so far"
+            click.echo(f"{blocks}, {report.ended:,} of {report.scenes:,} scenes", err=True)
+
+
+def _tell_ending(report: BatchProgress, scene: SceneResult) -> None:
     what = {"done": "mapped", "kept": "mapped before"}.get(scene.state, scene.state)
     why = f": {scene.reason}" if scene.reason else ""
     click.echo(f"{report.ended} of {report.scenes}: {scene.id} {what}{why}", err=True)

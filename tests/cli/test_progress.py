@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geocamss.cli.progress import pixel_rate, progress_bar, told_progress
+from geocamss.cli.progress import BatchLog, pixel_rate, progress_bar, told_progress
 
 
 class Terminal(io.StringIO):
@@ -82,3 +82,20 @@ def test_quiet_tells_nothing(form, capsys) -> None:
     with told_progress(form, quiet=True) as report:
         assert report is None
     assert capsys.readouterr().err == ""
+
+
+def test_a_log_tells_blocks_once_a_minute_and_each_scene_that_ends(capsys) -> None:
+    now = 0.0
+    log = BatchLog(lambda: now)
+    scene = SimpleNamespace(id="north", state="failed", reason="no red")
+    for second in range(200):
+        now = float(second)
+        ending = scene if second == 150 else None
+        counts = {"blocks": 2000, "blocks_done": second, "scenes": 7, "ended": second // 150}
+        log(SimpleNamespace(ending=ending, **counts))
+    assert capsys.readouterr().err.splitlines() == [
+        "60 of 2,000 blocks known so far, 0 of 7 scenes",
+        "120 of 2,000 blocks known so far, 0 of 7 scenes",
+        "1 of 7: north failed: no red",
+        "180 of 2,000 blocks known so far, 1 of 7 scenes",
+    ]
