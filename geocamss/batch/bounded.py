@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from distributed import Client, Future
 
-from geocamss.batch.watch import PATIENCE, Watch
+from geocamss.batch.watch import Watch
 from geocamss.errors import RunError
 
 __all__ = ["each"]
@@ -67,15 +67,30 @@ def each(
             except queue.Empty:
                 watch.threads()
                 continue
+            found = _result(future)
+            if not found:
+                watch.threads()
+                future.add_done_callback(ended.put)
+                continue
             flying.discard(future)
-            try:
-                result = future.result(timeout=PATIENCE)
-            except Exception as error:
-                raise RunError(f"{future.key}: {error}") from error
             for item in islice(waiting, 1):
                 submit(item)
-            yield result
+            yield from found
     finally:
         if client.status == "running":
             for future in flying:
                 future.cancel()
+
+
+def _result(future: Future[R]) -> list[R]:
+    """What has come of a task; nothing when its worker has gone with it, and it is done anew.
+
+    Raises:
+        RunError: the task has failed for good.
+    """
+    try:
+        return [future.result(timeout=TICK)]
+    except Exception as error:
+        if isinstance(error, TimeoutError) and future.status != "error":
+            return []
+        raise RunError(f"{future.key}: {error}") from error

@@ -31,12 +31,16 @@ __all__ = ["Machine", "check_folder", "check_versions", "connect", "local_cluste
 WORKER_BYTES = 2 * 2**30
 """A worker needs about so much: torch, the model, a batch and a block."""
 
-QUIET = {
+SETTINGS = {
+    # Every core is for maps, and workers would look at themselves a hundred times a second.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "2s",
+    # Workers hold no data to spill, and a paused one would wait for ever; see ``keep_awake``.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
 }
-"""Settings of a cluster of our own: every core is for maps, and workers would look at themselves a
-hundred times a second."""
+"""Of a cluster of our own."""
 
 CONNECT_SECONDS = 20.0
 """That a scheduler has to answer."""
@@ -134,7 +138,7 @@ def local_cluster(size: Machine, **options: Any) -> Iterator[LocalCluster]:
     """
     threads = str(size.threads)
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GDAL_NUM_THREADS")
-    with warnings.catch_warnings(), dask.config.set(QUIET):
+    with warnings.catch_warnings(), dask.config.set(SETTINGS):
         # A busy machine is slow to make a folder; nothing is wrong with where it lies.
         warnings.filterwarnings("ignore", "Creating scratch directories", UserWarning)
         cluster = LocalCluster(
@@ -224,6 +228,12 @@ def _wait_for_workers(client: Client, where: str) -> None:
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)
     except TimeoutError as error:
+        there = client.scheduler_info(n_workers=-1)["workers"].values()
+        if any(worker["status"] == "paused" for worker in there):
+            raise InputError(
+                f"the scheduler at {where} has paused all its workers, since most of their memory "
+                "is in use; start them anew, with more --memory-limit"
+            ) from error
         raise InputError(
             f"the scheduler at {where} has no worker, and none came within "
             f"{WORKERS_SECONDS:.0f} s; start some, as with: dask worker ADDRESS --nthreads 1"

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from distributed import Worker, WorkerPlugin, get_worker
+from distributed.core import Status
 
 import geocamss
 from geocamss.ahead import ahead
@@ -87,7 +88,7 @@ class ModelPlugin(WorkerPlugin):
         default_factory=OrderedDict, init=False, repr=False
     )
 
-    async def setup(self, worker: Worker) -> None:  # noqa: ARG002 (as distributed calls it)
+    async def setup(self, worker: Worker) -> None:
         """Load the model, aside from the loop in which the worker answers its scheduler.
 
         Raises:
@@ -99,6 +100,7 @@ class ModelPlugin(WorkerPlugin):
         try:
             self._check_version()
             keep_freed_memory(one_heap=True)
+            keep_awake(worker)
             self._segmenter = await asyncio.to_thread(self.request.segmenter)
         except Exception as error:
             self.problem = str(error) or type(error).__name__
@@ -148,6 +150,18 @@ class ModelPlugin(WorkerPlugin):
                 f"devices (here {found.segmenter.device})"
             )
         return found
+
+
+def keep_awake(worker: Worker) -> None:
+    """Have a worker take tasks however much of its memory is in use, for as long as it lives.
+
+    Dask pauses one at 80 percent until it has spilled its data. There is none to spill: libraries,
+    model and freed memory that is kept stay where they are, and so would the pause. A nanny still
+    ends a worker that takes all that it may.
+    """
+    worker.memory_manager.memory_pause_fraction = False
+    if worker.status == Status.paused:
+        worker.status = Status.running
 
 
 def open_scene(plugin: str, order: Order) -> Outcome:

@@ -20,7 +20,7 @@ def cluster():
     with (
         dask.config.set({"distributed.worker.profile.enabled": False}),
         LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
         ) as cluster,
     ):
         yield cluster
@@ -92,4 +92,19 @@ def test_a_cluster_without_workers_is_given_up(client, cluster, monkeypatch):
             list(results)
     finally:
         cluster.scale(1)
+        client.wait_for_workers(1, timeout=60)
+
+
+def test_a_cluster_whose_workers_are_paused_is_given_up(client, cluster, monkeypatch):
+    monkeypatch.setattr("geocamss.batch.watch.PATIENCE", 1.0)
+    (worker,) = cluster.workers.values()
+    manager = worker.memory_manager
+    results = each(client, doze, [0.1, 0.2, 0.3], lambda item: f"doze-{item}")
+    next(results)
+    try:
+        monkeypatch.setattr(manager, "memory_pause_fraction", 1e-6)
+        with pytest.raises(RunError, match="none but paused ones"):
+            list(results)
+    finally:
+        monkeypatch.undo()
         client.wait_for_workers(1, timeout=60)
