@@ -754,6 +754,30 @@ def test_polygons_of_very_many_vertices(tmp_path):
         assert area == pytest.approx((pixels == value).sum(), rel=0.01)
 
 
+@pytest.mark.parametrize("simplify", [0, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_polygon_of_a_million_vertices(tmp_path, simplify):
+    """Combs with teeth of one pixel, one above the other, which the first column holds together."""
+    pixels = np.zeros((1010, 1010), np.uint8)
+    pixels[:, ::2] = pixels[1::4] = 1
+    pixels[3::4] = 0
+    pixels[:, 0] = 1
+    raster = write_map(tmp_path / "c.tif", pixels, None, Affine.identity())
+    vectorize(raster, tmp_path / "o.parquet", simplify=simplify)
+    frame = read(tmp_path / "o.parquet")
+    shapes = [frame[frame["class"] == value].geometry.values for value in (0, 1)]
+    assert len(shapes[1]) == 1
+    if not simplify:
+        assert shapely.get_num_coordinates(shapes[1][0]) > 1_000_000
+        assert np.array_equal(filled(shapes[1], pixels.shape), pixels == 1)
+        assert np.array_equal(filled(shapes[0], pixels.shape), pixels == 0)
+    else:
+        assert shapely.get_num_coordinates(shapes[1][0]) < 10_000
+        assert frame.is_valid.all()
+        for value in (0, 1):
+            area = shapely.area(shapes[value]).sum()
+            assert area == pytest.approx((pixels == value).sum(), rel=0.01)
+
+
 @pytest.mark.parametrize(
     "options",
     [
