@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchResult", "for_mosaic", "map_scenes", "map_sources"]
 
+OWN_NAMES = frozenset(("catalog.json", "mosaic", "report.html", "report.json"))
+"""What a job itself writes into the output folder, beside the folders of its scenes."""
+
 
 @dataclass(frozen=True)
 class BatchResult:
@@ -248,6 +251,7 @@ def map_sources(
     name = f"geocamss-{uuid.uuid4().hex[:12]}"
     threads = size.threads if size is not None else place.threads
     plugin = ModelPlugin(name, request, geocamss.__version__, threads)
+    sources = [replace(source, id=_folder_name(source.id)) for source in sources]
     shared = Path(os.path.abspath(out))  # noqa: PTH100 (Path.absolute keeps "..")
     with Ledger(shared) as ledger, connect(place.scheduler, size, say) as client:
         check_versions(client)
@@ -354,6 +358,12 @@ def portable(request: Request) -> tuple[str, Request]:
     aoi = request.aoi if request.aoi is None else _absolute(os.fspath(request.aoi))
     name = str(model) if known else _absolute(os.fspath(file))
     return name, replace(request, model=name, aoi=aoi)
+
+
+def _folder_name(scene: str) -> str:
+    """A scene's name, or one near it where a job's own file or folder has that."""
+    # No scene's name ends in an underscore if it is so short: this one stays free.
+    return f"{scene}_" if scene.lower() in OWN_NAMES else scene
 
 
 def _absolute(path: str) -> str:

@@ -6,12 +6,16 @@ import errno
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from distributed.comm import CommClosedError
 
+from geocamss.batch.catalog import FILE
 from geocamss.batch.cluster import connect, machine
+from geocamss.batch.job import OWN_NAMES, _folder_name
 from geocamss.batch.ledger import Ledger, Record
+from geocamss.batch.mosaic import FOLDER
 from geocamss.batch.run import BatchRun
 from geocamss.batch.worker import ModelPlugin, UnfitError, failure_of
 from geocamss.errors import (
@@ -27,6 +31,7 @@ from geocamss.errors import (
 from geocamss.output.areas import ClassArea
 from geocamss.products import files_of
 from geocamss.request import Request
+from geocamss.scene.catalog import find_scenes
 
 GB = 2**30
 
@@ -166,10 +171,26 @@ def test_what_leads_to_no_scheduler_is_named(tmp_path, monkeypatch, where):
         pass
 
 
+@pytest.mark.parametrize("name", ["mosaic", "Report.html", "report.json", "catalog.json"])
+def test_no_scene_takes_the_place_of_a_jobs_own_files(tmp_path, name):
+    (tmp_path / f"{name}.tif").touch()
+    (scene,) = find_scenes([tmp_path])
+    assert scene.id == name
+    assert _folder_name(scene.id) == f"{name}_"
+    (tmp_path / f"{name}_.tif").touch()  # whose own name is not the one that the other gets
+    folders = [_folder_name(scene.id) for scene in find_scenes([tmp_path])]
+    assert len({*folders, name, f"{name}_"}) == 4
+
+
+def test_the_names_that_a_job_takes_are_known():
+    assert {FILE, FOLDER} <= OWN_NAMES
+
+
 class Shaky:
     """A cluster, one worker of which dies while the model is loaded."""
 
     status = "running"
+    scheduler = SimpleNamespace(ncores_running=lambda: {"tcp://127.0.0.1:9": 1})
     registered = 0
 
     def register_plugin(self, *_):
@@ -178,7 +199,10 @@ class Shaky:
             raise CommClosedError("in <TCP (closed)>")
 
     def scheduler_info(self, **_):
-        return {"total_threads": 1, "workers": {}}
+        return {"address": "tcp://127.0.0.1:9"}
+
+    def sync(self, call):
+        return call()
 
     def unregister_worker_plugin(self, _):
         pass
