@@ -274,7 +274,8 @@ def map_sources(
             """Report on what has been done so far."""
             results = tuple(scene.result for scene in run.scenes if scene.result is not None)
             seconds = (datetime.now(UTC) - started).total_seconds()
-            page = write_report(shared, report(results, request, started, seconds, mosaic), results)
+            content = report(results, request, started, seconds, mosaic=mosaic, place=run.place)
+            page = write_report(shared, content, results)
             return BatchResult(Path(out), results, started, seconds, catalog, tiles, page)
 
         with disk_full_said(shared):

@@ -75,6 +75,9 @@ class Opened:
     datetime: datetime | None
     """When the scene was acquired."""
 
+    device: str
+    """Where the worker runs the network."""
+
 
 @dataclass(frozen=True)
 class Finished:

@@ -6,11 +6,13 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import rasterio
 
 import geocamss
 from geocamss.batch.mosaic_grid import Mosaic
@@ -77,9 +79,20 @@ def report(
     request: Request,
     started: datetime,
     seconds: float,
+    *,
     mosaic: Mosaic | None = None,
+    place: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What there is to say of a job, in plain values."""
+    """What there is to say of a job, in plain values.
+
+    Args:
+        scenes: what became of each.
+        request: how they were to be mapped.
+        started: when the job began.
+        seconds: that it took.
+        mosaic: that was asked for.
+        place: where it ran, in words.
+    """
     return {
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
@@ -87,7 +100,7 @@ def report(
         "request": _request(request),
         "mosaic": None if mosaic is None else mosaic.words,
         "scenes": [_scene(scene) for scene in scenes],
-        "environment": _environment(),
+        "environment": {**(place or {}), **_environment()},
     }
 
 
@@ -177,7 +190,11 @@ def _scene(scene: SceneResult) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    found = {"geocamss": geocamss.__version__, "python": platform.python_version()}
+    found = {
+        "geocamss": geocamss.__version__,
+        "python": platform.python_version(),
+        "gdal": rasterio.__gdal_version__,
+    }
     for name in LIBRARIES:
         try:
             found[name] = version(name)
@@ -211,6 +228,7 @@ def _page(content: dict[str, Any], thumbnails: Sequence[str]) -> str:
     if totals["areas"]:
         heads = ("Class", "#km²", "#Share", "#Pixels")
         parts += ["<h2>Areas</h2>", _table(heads, _areas(totals))]
+        parts += ["<h2>Areas by scene, km²</h2>", _by_scene(content["scenes"], totals["areas"])]
     rows = map(_row, content["scenes"], thumbnails)
     columns = ("Map", "Scene", "State", "Classes", "#Pixels", "#Blocks", "#Seconds", "#Retries")
     parts += ["<h2>Scenes</h2>", _table(columns, rows)]
@@ -251,6 +269,23 @@ def _areas(totals: dict[str, Any]) -> Iterable[Iterable[str]]:
             _cell(_percent(area["share"]), "n"),
             _cell(f"{area['pixels']:,}", "n"),
         )
+
+
+def _by_scene(scenes: Iterable[dict[str, Any]], classes: Iterable[dict[str, Any]]) -> str:
+    """A table of scenes and classes: square kilometers, or shares where a scene has no place."""
+    keys = [(found["class"], found["name"]) for found in classes]
+    rows = []
+    for scene in scenes:
+        areas = {(area["class"], area["name"]): area for area in scene["areas"]}
+        cells = [_cell(_extent(areas[key]) if key in areas else "", "n") for key in keys]
+        if areas:
+            rows.append([_cell(scene["id"], "id"), *cells])
+    return _table(("Scene", *(f"#{name}" for _, name in keys)), rows)
+
+
+def _extent(area: dict[str, Any]) -> str:
+    square_meters = area["area_m2"]
+    return _percent(area["share"]) if square_meters is None else f"{square_meters / 1e6:,.3f}"
 
 
 def _row(scene: dict[str, Any], thumbnail: str) -> Iterable[str]:

@@ -151,6 +151,17 @@ class BatchRun:
         self._window = 0
         self._looked = 0.0
         self._watch = Watch(client)
+        self._devices: set[str] = set()
+        self._scheduler = str(client.scheduler_info(n_workers=1)["address"])
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Where the job has run so far, in words."""
+        return {
+            "scheduler": self._scheduler,
+            "workers": f"{self._watch.most_workers}, of {self._watch.most_threads} threads in all",
+            "device": ", ".join(sorted(self._devices)),
+        }
 
     def go(self) -> None:
         """Do what there is to do; ``scenes`` then have their results.
@@ -315,6 +326,7 @@ class BatchRun:
     def _begin(self, scene: SceneState, opened: Opened) -> None:
         """Reserve an opened scene's folder, and count what is left to map."""
         scene.opened = opened
+        self._devices.add(opened.device)
         # What a worker made of the memory that it has holds for all of them from here.
         request = replace(scene.order.request, batch_size=opened.batch, memory=None)
         scene.order = replace(

@@ -178,6 +178,7 @@ def open_scene(plugin: str, order: Order) -> Outcome:
             work=run.work,
             batch=run.batch,
             datetime=run.scene.datetime,
+            device=str(run.segmenter.device),
         )
 
     return _told(plugin, look)

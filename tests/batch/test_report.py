@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pystac
 import pytest
+import rasterio
 from pystac.validation.local_validator import get_local_schema_cache
 from referencing import Registry, Resource
 
@@ -103,6 +104,31 @@ def test_the_page_tells_states_reasons_and_areas(page):
     shown, _ = page
     for text in ("2 of 3 scenes mapped", "mapped before", "failed", "1 h 2 min", "land 75.0 %"):
         assert text in shown.text, text
+
+
+def test_the_page_tells_all_classes_of_each_scene_in_square_kilometers(tmp_path):
+    classes = tuple(ClassArea(n, f"class{n}", n, n * 1e6, n / 45, None) for n in range(10))
+    photo = tuple(ClassArea(n, f"class{n}", n, float(n), n / 45, None) for n in range(10))
+    scenes = [
+        result(tmp_path, "one", areas=classes),
+        result(tmp_path, "photo", areas=photo),
+        failed(tmp_path, "three", "why"),
+    ]
+    content = report(scenes, Request(), datetime.now(UTC), 1.0)
+    text = Page(write_report(tmp_path, content, scenes).read_text("utf-8")).text
+    table = text.split("Areas by scene, km²")[1].split("Scenes")[0]
+    one, photo = table.removeprefix("Scene").split("one")[1].split("photo")
+    assert one == "".join(f"{n}.000" for n in range(10))
+    assert photo == "".join(f"{100 * n / 45:.1f} %" for n in range(10))
+
+
+def test_the_page_tells_where_the_job_ran(tmp_path):
+    place = {"scheduler": "tcp://10.0.0.1:8786", "workers": "7, of 9 threads", "device": "cpu"}
+    content = report([], Request(), datetime.now(UTC), 1.0, place=place)
+    page = Page(write_report(tmp_path, content, []).read_text("utf-8"))
+    for text in (*place.values(), rasterio.__gdal_version__):
+        assert text in page.text
+        assert text in json.loads((tmp_path / "report.json").read_text())["environment"].values()
 
 
 def test_totals_are_sums_over_maps(page):
