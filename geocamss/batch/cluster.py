@@ -109,7 +109,7 @@ def connect(
         scheduler: address, or a scheduler file, or a client, which is left open; None starts a
             cluster on this machine.
         size: of that.
-        tell: told where the dashboard is.
+        tell: told where the dashboard is, or how to get one.
 
     Raises:
         InputError: there is no such scheduler, or it has no worker.
@@ -122,9 +122,7 @@ def connect(
         else:
             client = stack.enter_context(_remote(scheduler))
         _wait_for_workers(client, client.scheduler_info(n_workers=1)["address"])
-        # Without bokeh a scheduler answers there as well, but has nothing to show.
-        if client.dashboard_link and (scheduler or importlib.util.find_spec("bokeh")):
-            tell(f"dashboard: {client.dashboard_link}")
+        tell(_dashboard(client, own=scheduler is None))
         yield client
 
 
@@ -222,6 +220,14 @@ def _no_scheduler(scheduler: str, why: Exception) -> InputError:
         f"({type(why).__name__}: {why}); give an address as in tcp://10.0.0.1:8786, or the file "
         "that the scheduler has written"
     )
+
+
+def _dashboard(client: Client, *, own: bool) -> str:
+    """Where the dashboard is, or why there is none; ``own`` is a cluster of this machine."""
+    # Without bokeh a scheduler answers there as well, but has nothing to show.
+    if own and importlib.util.find_spec("bokeh") is None:
+        return "no dashboard, which takes bokeh: pip install bokeh"
+    return f"dashboard: {client.dashboard_link}" if client.dashboard_link else "no dashboard"
 
 
 def _wait_for_workers(client: Client, where: str) -> None:
