@@ -142,10 +142,11 @@ def catalog(tmp_path) -> Iterator[Path]:
         yield path
 
 
-def test_a_search_pages_and_filters(catalog):
+def test_a_search_pages_and_filters(catalog, monkeypatch):
+    monkeypatch.setattr("geocamss.scene.stac.PAGE", 5)
     with stac_server(catalog) as url:
         everything = find_scenes([], stac=StacSearch(url))
-        assert len(everything) == 13  # more than a page
+        assert len(everything) == 13  # three pages
         where = StacSearch(url, ("scenes",), (9.0, 45.0, 11.0, 47.0), "2024-08-01/2024-08-31")
         assert sorted(s.id for s in find_scenes([], stac=where)) == ["a", "b", "bare", "c", "d"]
         found = {source.id: source for source in everything}
@@ -259,12 +260,15 @@ def test_scenes_of_one_name_and_one_named_twice(tmp_path, model, cluster):
         (lambda _: [], "no scene is named"),
         (lambda folder: [folder / "nothing-*.tif"], "no file matches"),
         (lambda folder: [folder / "nothing.tif"], "no such file"),
+        (lambda folder: [folder / "nothing.tif", folder / "none.tif"], "nor can any of 1 more"),
+        (lambda folder: [written(folder / "broken.zip", "PK").parent], "no sound archive"),
         (lambda folder: [folder], "holds neither a raster"),
         (lambda folder: [written(folder / "list.txt", "# only a comment\n")], "list is empty"),
         (lambda folder: [written(folder / "list.csv", "path\ngone.tif\n")], "line 2.*no such file"),
         (lambda folder: [written(folder / "x.json", "{}")], "no STAC item"),
         (lambda folder: [written(folder / "i.json", '{"type":"Feature"}')], "has no assets"),
         (lambda folder: [f"{folder}/scene_*_{{band}}.tif"], "scene_"),
+        (lambda _: ["--stac", "http://127.0.0.1:9", "--datetime", "yesterday"], "a moment such as"),
     ],
 )
 def test_what_names_no_scene_is_refused_before_anything_starts(tmp_path, capsys, make, message):
@@ -279,6 +283,30 @@ def test_what_names_no_scene_is_refused_before_anything_starts(tmp_path, capsys,
 def written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
+
+
+@pytest.mark.slow
+def test_what_cannot_be_used_has_failed_and_the_rest_is_mapped(tmp_path, model, cluster, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_scene(folder / "good.tif", texture(80, 90, seed=3), res=1.0)
+    (folder / "broken.zip").write_bytes(b"PK, and no archive")
+    sources = [str(folder), str(tmp_path / "gone.tif")]
+    how = ["--model", str(model), "--gsd", "native", "--outputs", ",".join(OUTPUTS)]
+    where = ["--scheduler", cluster.scheduler_address, "-o", str(tmp_path / "out")]
+    assert main(["map", *sources, *how, *where]) == 1
+    assert "1 of 3 scenes mapped" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    states = {scene["id"]: (scene["state"], scene["reason"]) for scene in report["scenes"]}
+    assert {name: state for name, (state, _) in states.items()} == {
+        "broken": "failed",
+        "good": "done",
+        "gone": "failed",
+    }
+    page = (tmp_path / "out" / "report.html").read_text()
+    for name, reason in (("broken", "is no sound archive"), ("gone", "no such file")):
+        assert reason in states[name][1]
+        assert reason in page
 
 
 # A disk that fills up.
