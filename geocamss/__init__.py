@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from geocamss.plan import Plan, plan
     from geocamss.predict import predict
     from geocamss.result import Result
+    from geocamss.scene.scene import Scene
     from geocamss.vectorize import Vectorized, vectorize
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Mosaic",
     "Plan",
     "Result",
+    "Scene",
     "Vectorized",
     "__version__",
     "evaluate",
@@ -59,6 +61,7 @@ _HOMES = {
     "Mosaic": "geocamss.batch.mosaic_grid",
     "Plan": "geocamss.plan",
     "Result": "geocamss.result",
+    "Scene": "geocamss.scene.scene",
     "Vectorized": "geocamss.vectorize",
     "evaluate": "geocamss.evaluation.evaluate",
     "from_module": "geocamss.models.module",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 
+import geocamss
 from geocamss.classes import NODATA
 from geocamss.errors import GeocamssWarning, InputError
 from geocamss.output.areas import class_areas
@@ -76,6 +77,38 @@ def test_a_notebook_shows_areas_and_escapes_names(result):
     text = result._repr_html_()
     assert "Gebäude &amp; &lt;Hof&gt;" in text
     assert "80 %" in text
+
+
+def test_a_scene_shows_what_it_is_and_escapes_names(tmp_path):
+    path = write_map(tmp_path / "here & <there>.tif", PIXELS.astype(np.uint16))
+    with rasterio.open(path, "r+") as file:
+        file.set_band_description(1, "<i>near infrared</i>")
+    text = geocamss.Scene.open(path)._repr_html_()
+    for told in ("here &amp; &lt;there&gt;.tif", "GTiff", "80 x 60 pixels", UTM, "10 m", "uint16"):
+        assert told in text
+    assert "&lt;i&gt;near infrared" in text
+    assert "<i>" not in text
+
+
+def test_a_model_card_shows_bands_classes_and_scores_and_escapes_names():
+    card = geocamss.ModelCard(
+        name="fields",
+        description="of <one> summer",
+        bands=["red", "nir"],
+        gsd=2.5,
+        classes=SCHEME,
+        chip=128,
+        overlap=32,
+        metrics={"miou": 0.5},
+    )
+    text = card._repr_html_()
+    for told in ("fields, version", "of &lt;one&gt; summer", "red, nir", "2.5 m", "0.500"):
+        assert told in text
+    for entry in SCHEME:
+        assert f">{entry.value}<" in text
+        assert entry.hex in text
+    assert "Gebäude &amp; &lt;Hof&gt;" in text
+    assert "<Hof>" not in text
 
 
 def test_what_was_not_written_is_told(tmp_path):
