@@ -9,6 +9,7 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingParameterBand,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
@@ -27,7 +28,8 @@ FORMATS = ("gpkg", "fgb", "parquet")
 _HELP = """Turns a class raster into polygons with class, name, confidence and area.
 
 Left as they are, the polygons are exactly the pixels. On request small ones are given to their \
-neighbors, borders are smoothed, and simplified together, so that neighbors stay neighbors."""
+neighbors, or left out where they lie in nodata alone; borders are smoothed, and simplified \
+together, so that neighbors stay neighbors."""
 
 
 class Vectorize(Algorithm):
@@ -39,6 +41,7 @@ class Vectorize(Algorithm):
     TAGS = ("polygonize", "raster to vector", "classes", "simplify")
 
     CLASSES = "CLASSES"
+    BAND = "BAND"
     MIN_AREA = "MIN_AREA"
     SIMPLIFY = "SIMPLIFY"
     SMOOTH = "SMOOTH"
@@ -59,6 +62,15 @@ class Vectorize(Algorithm):
         """Say which parameters there are."""
         number = QgsProcessingParameterNumber.Double
         self.addParameter(QgsProcessingParameterRasterLayer(self.CLASSES, "Class raster"))
+        # Not set, the command refuses pictures: hence no band by default.
+        self.addParameter(
+            QgsProcessingParameterBand(
+                self.BAND,
+                "Band with the classes",
+                parentLayerParameterName=self.CLASSES,
+                optional=True,
+            )
+        )
         self.addParameter(
             QgsProcessingParameterNumber(
                 self.MIN_AREA,
@@ -115,6 +127,8 @@ class Vectorize(Algorithm):
             )
         # Whoever chose a file that is there was asked by the dialog.
         words = ["vectorize", self._classes, "--out", target, "--overwrite", "--progress", "json"]
+        if parameters.get(self.BAND) is not None:
+            words += ["--band", str(self.parameterAsInt(parameters, self.BAND, context))]
         for name, option in ((self.MIN_AREA, "--min-area"), (self.SIMPLIFY, "--simplify")):
             amount = self.parameterAsDouble(parameters, name, context)
             if parameters.get(name) is not None and amount > 0:

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 
@@ -95,6 +96,18 @@ def driven(qgis, program, small_model, small_scene, tmp_path_factory):
                 "POLYGONS": str(folder / "Flächen.gpkg"),
             },
             "opened": "POLYGONS",
+        },
+        "vectorize a picture": {
+            "algorithm": "geocamss:vectorize",
+            "parameters": {"CLASSES": str(small_scene), "POLYGONS": str(folder / "p.gpkg")},
+        },
+        "vectorize a band": {
+            "algorithm": "geocamss:vectorize",
+            "parameters": {
+                "CLASSES": str(small_scene),
+                "BAND": 2,
+                "POLYGONS": str(folder / "band.gpkg"),
+            },
         },
         "vectorize to what is no file": {
             "algorithm": "geocamss:vectorize",
@@ -207,6 +220,18 @@ def test_a_class_raster_becomes_polygons(driven, small_model):
     (layer,) = job["layers"]
     assert layer["legend"] == legend(small_model)
     assert "a.shp" in found["jobs"]["vectorize to what is no file"]["error"]
+
+
+def test_a_picture_is_no_class_raster_but_one_of_its_bands_may_be(driven, small_scene):
+    found, folder = driven
+    assert found["algorithms"]["geocamss:vectorize"]["parameters"]["BAND"] == "band"
+    assert "is a picture" in found["jobs"]["vectorize a picture"]["error"]
+    job = found["jobs"]["vectorize a band"]
+    assert job["ok"], job["error"]
+    with rasterio.open(small_scene) as scene:
+        values = np.setdiff1d(scene.read(2), [0]).tolist()
+    frame = pyogrio.read_dataframe(folder / "band.gpkg", layer="polygons", columns=["class"])
+    assert sorted(set(frame["class"])) == values
 
 
 def test_a_command_that_is_not_there_is_told_of(driven):
