@@ -7,13 +7,18 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
+from geocamss.batch.mosaic_grid import Mosaic
 from geocamss.errors import InputError, RunError
+from geocamss.plan import WRITTEN_PIXELS
 from geocamss.probe import Probe
 from geocamss.request import Request
 from geocamss.run import Run
 from geocamss.scene.catalog import SceneSource
 
 __all__ = ["JobPlan", "plan_job"]
+
+LEFT_OUT = ("opening scenes", "waiting for a network")
+"""What no plan counts."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +47,26 @@ class JobPlan:
     """Bytes in the output folder while everything is under way; the files take less."""
 
     seconds: float
-    """How long one process on this machine takes, from the time of a few chips of the first
-    scene."""
+    """How long one process on this machine takes, from the time of a few chips of the first scene,
+    and to put the maps together; ``left_out`` comes on top."""
+
+    left_out: tuple[str, ...]
+    """What takes time as well and is not counted."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as for JSON."""
         return asdict(self)
 
 
-def plan_job(sources: Sequence[SceneSource], request: Request) -> JobPlan:
+def plan_job(
+    sources: Sequence[SceneSource], request: Request, mosaic: Mosaic | None = None
+) -> JobPlan:
     """Open all scenes, map a few chips of the first, and add up.
+
+    Args:
+        sources: the scenes.
+        request: how to map them.
+        mosaic: that is to be made of the maps.
 
     Raises:
         InputError: there is no scene that can be mapped.
@@ -81,7 +96,28 @@ def plan_job(sources: Sequence[SceneSource], request: Request) -> JobPlan:
         work += run.work
     if seconds is None:
         raise InputError(f"no scene can be mapped; the first: {refused[0][1] if refused else '-'}")
-    return JobPlan(scenes, tuple(refused), blocks, tiles, pixels, read, work, tiles * seconds)
+    return JobPlan(
+        scenes,
+        tuple(refused),
+        blocks,
+        tiles,
+        pixels,
+        read,
+        work,
+        tiles * seconds + pixels / WRITTEN_PIXELS,
+        _left_out(request, mosaic),
+    )
+
+
+def _left_out(request: Request, mosaic: Mosaic | None) -> tuple[str, ...]:
+    """What the seconds of a plan do not hold."""
+    polygons = ("polygons, which take the longer the more ragged a map is",)
+    tiles = ("the tiles of the mosaic",)
+    return (
+        *LEFT_OUT,
+        *(polygons if "polygons" in request.outputs else ()),
+        *(tiles if mosaic is not None else ()),
+    )
 
 
 def _read(run: Run) -> int:

@@ -189,7 +189,7 @@ def _show_plan(
     for name in ("threads", "scheduler", "overwrite"):
         del options[name]
     request = Request(**options)
-    plan = plan_job(found, request if mosaic is None else for_mosaic(request, mosaic))
+    plan = plan_job(found, request if mosaic is None else for_mosaic(request, mosaic), mosaic)
     if as_json:
         click.echo(json.dumps(plan.to_dict(), indent=2))
         return
@@ -209,6 +209,7 @@ def _show_plan(
         table.add_row(name, value)
     console = plain_console()
     console.print(table)
+    console.print(f"not counted: {'; '.join(plan.left_out)}", soft_wrap=True)
     for name, reason in plan.refused[:SHOWN]:
         console.print(f"{name}: {reason}", soft_wrap=True)
 
