@@ -245,11 +245,14 @@ def test_scenes_of_one_name_and_one_named_twice(tmp_path, model, cluster):
         write_scene(tmp_path / name / "scene.tif", pixels, res=1.0)
     (tmp_path / "list.txt").write_text("# evening\neast/scene.tif\nwest/../west/scene.tif\n")
     sources = [tmp_path / "list.txt", tmp_path / "east" / "scene.tif", tmp_path / "west"]
-    result, _ = mapped(sources, tmp_path / "out", model, cluster)
+    with pytest.warns(geocamss.GeocamssWarning, match="2 of 4 scenes had been named before"):
+        found = find_scenes(sources)
+    result, said = mapped(sources, tmp_path / "out", model, cluster)
+    assert "2 of 4 scenes had been named before" in said
     assert len(result.scenes) == 2
     folders = {scene.folder for scene in result.scenes}
     assert len(folders) == 2
-    same_as_predict(result, find_scenes(sources), tmp_path / "alone", model)
+    same_as_predict(result, found, tmp_path / "alone", model)
     one, two = ((folder / "classes.tif").read_bytes() for folder in folders)
     assert one != two
 
