@@ -3,8 +3,7 @@
 The segmenter has three losses, and needs all of them. The head's own loss alone leaves it several
 points below a plain network. Cross-entropy through the decoder on the one-step prediction brings it
 level, but alone lets the decoder drift out of the latent space, so that more than one step
-collapses. The reconstruction loss holds the decoder there. That prediction is not held to the
-latents itself: what is worth telling apart is what the map shows. A head that predicts noise has no
+collapses. The reconstruction loss holds the decoder there. A head that predicts noise has no
 one-step prediction to speak of, and does without, as in the paper.
 """
 
@@ -19,6 +18,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from geocamss.modelcard import ModelCard
+from geocamss.models.camss.head import flow_loss
 from geocamss.models.camss.model import CamssSegmenter
 from geocamss.models.camss.network import CamssNetwork, tokens_seen
 from geocamss.models.camss.schedule import Level
@@ -149,6 +149,7 @@ class CamssObjective:
         if network.head.predicts_mean:
             noise = torch.zeros_like(tokens)  # it makes no difference
             guess = network.head.clean(noise, Level(0, 1), condition)  # (B, h, w, L)
+            losses["mean"] = self._training.flow * flow_loss(guess, tokens, weight)
             guess = torch.where(known[..., None], tokens, guess)
             # What is decoded is a code, where there are codes; the gradient goes straight through.
             guess = guess + (network.mask_encoder.snap(guess) - guess).detach()

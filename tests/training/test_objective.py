@@ -86,6 +86,7 @@ def test_a_batch_without_labels_costs_nothing_and_breaks_nothing():
     assert found["map"] == 0
     assert found["reconstruction"] == 0
     assert found["head"] == 0
+    assert found["mean"] == 0
     assert torch.isfinite(torch.stack(list(found.values()))).all()
 
 

@@ -1,8 +1,8 @@
 """Heads: small denoisers, run on each mask token by itself.
 
 ``Head`` is what the samplers and the training ask of any of them. ``FlowHead``, the default,
-predicts the data (the clean latent), not the velocity: at t = 0 that is one latent for all that can
-be there, which is what a map wants, and errors stay bounded as t approaches 1.
+predicts the data (the clean latent), not the velocity: at t = 0 that is the mean of what the latent
+can be, which is what a map wants, and errors stay bounded as t approaches 1.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ class Head(nn.Module, ABC):
     """Channels of a latent."""
 
     predicts_mean: bool
-    """Whether the prediction from noise alone stands for all that the data can be: it makes a map
-    then."""
+    """Whether the prediction from noise alone is the mean of the data: then it makes a map."""
 
     @abstractmethod
     def clean(self, noisy: Tensor, level: Level, condition: Tensor) -> Tensor:

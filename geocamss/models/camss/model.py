@@ -27,8 +27,8 @@ __all__ = ["CamssSegmenter"]
 class CamssSegmenter:
     """CAM-Seg behind the ``Segmenter`` protocol.
 
-    The map is the one-step prediction, decoded: what stands for all that can be there. More steps
-    draw samples of that, each of which scores worse, but whose spread tells of doubt.
+    The map is the one-step prediction: the decoded mean of the latents. More steps draw samples of
+    the posterior, each of which scores worse than their mean, but whose spread tells of doubt.
     """
 
     def __init__(

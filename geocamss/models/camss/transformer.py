@@ -49,10 +49,6 @@ def rotary(
     return torch.cat([rows.expand(grid), cols.expand(grid)], dim=-1).flatten(0, 1)
 
 
-_FAINT = 0.1
-"""How strong attention is at first (as LayerScale: Touvron et al., 2021)."""
-
-
 @lru_cache(maxsize=16)
 @torch.inference_mode(mode=False)
 def _turns(
@@ -115,9 +111,6 @@ class Block(nn.Module):
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.join = nn.Linear(width, width)
-        with torch.no_grad():
-            # What stands in a place is learned first, and what its surroundings say is added to it.
-            self.join.weight *= _FAINT
         self.norm_2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
