@@ -22,12 +22,16 @@ geocamss.run.block_tiles = lambda card: {SMALL_BLOCKS}
 """What workers do first: with blocks of the usual size every scene here would have a single one."""
 
 
+MEMORY = 2 * 2**30
+"""Bytes that each worker may take: more than twice as much as one with a tiny model does."""
+
+
 @contextmanager
 def started(preload: str = PRELOAD) -> Iterator[LocalCluster]:
     """Two workers on this machine, each a process."""
     from geocamss.batch.cluster import Machine, local_cluster
 
-    with local_cluster(Machine(2, 1, 4 * 2**30), preload=[preload]) as cluster:
+    with local_cluster(Machine(2, 1, MEMORY), preload=[preload]) as cluster:
         yield cluster
 
 

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from distributed import Client
 
 import geocamss
 from geocamss.errors import RunError
-from tests.batch.conftest import PRELOAD, SMALL_BLOCKS, started
+from tests.batch.conftest import MEMORY, PRELOAD, SMALL_BLOCKS, started
 
 pytestmark = pytest.mark.slow
 
@@ -91,20 +92,31 @@ def same_rasters(one: Path, other: Path) -> None:
 
 
 def test_workers_killed_at_random_change_no_byte(tmp_path, scenes, model, single):
+    """At moments that have nothing to do with what the job is at: while it reads, writes, ends."""
     file = tmp_path / "scheduler.json"
     dice = random.Random(7)
+    begun, over = threading.Event(), threading.Event()
+    deaths = []
+
+    def kill(processes):
+        begun.wait()
+        # Tasks whose workers died eight times would begin anew with smaller blocks.
+        while len(deaths) < 6 and not over.wait(dice.uniform(0, 1)):
+            victim = dice.choice(processes[1:])
+            end(victim)
+            processes.remove(victim)
+            processes.append(start_worker(file))
+            deaths.append(victim.pid)
+
     with by_hand(file, 3) as processes:
-        deaths = []
-
-        def kill(report):
-            if len(deaths) < 4 and report.ending is None and dice.random() < 0.4:
-                victim = dice.choice(processes[1:])
-                end(victim)
-                processes.remove(victim)
-                processes.append(start_worker(file))
-                deaths.append(report)
-
-        result = mapped(scenes, tmp_path / "out", model, file, kill)
+        killer = threading.Thread(target=kill, args=(processes,))
+        killer.start()
+        try:
+            result = mapped(scenes, tmp_path / "out", model, file, lambda _: begun.set())
+        finally:
+            begun.set()
+            over.set()
+            killer.join()
     assert deaths
     assert not result.failed
     assert [scene.state for scene in result.scenes] == ["done"] * 3
@@ -135,27 +147,36 @@ def test_a_scheduler_that_goes_away_ends_the_job_and_another_goes_on(
     same_rasters(single, out)
 
 
-LARGE_BLOCKS_KILL = f"""
+LARGE_BLOCKS = f"""
 {PRELOAD}
-import os, signal
+import os, signal, time
 from geocamss.engine import Engine
 def map_block(self, block, *rest, as_before=Engine.map_block):
     if self.layout.block_tiles != (1, 1):
-        os.kill(os.getpid(), signal.SIGKILL)
+        {{}}
     return as_before(self, block, *rest)
 Engine.map_block = map_block
 """
-"""A machine whose memory suffices for the smallest blocks alone.
+"""What happens to a worker whose memory suffices for the smallest blocks alone.
 
 What was before is a default, and not a name of the module: the text may be run twice in a process.
 """
 
+KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
+"""By the operating system, as far as a worker can tell."""
 
-def test_workers_that_die_of_large_blocks_are_given_small_ones(tmp_path, scenes, model, single):
+TERMINATED = f"held = b'x' * {MEMORY}; time.sleep(120)"
+"""By its nanny, which finds that it holds more than it may."""
+
+
+@pytest.mark.parametrize("end", [KILLED, TERMINATED])
+def test_workers_that_die_of_large_blocks_are_given_small_ones(
+    tmp_path, scenes, model, single, end
+):
     assert SMALL_BLOCKS != (1, 1)
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        started(LARGE_BLOCKS_KILL) as cluster,
+        started(LARGE_BLOCKS.format(end)) as cluster,
         pytest.warns(geocamss.GeocamssWarning, match="begins anew with blocks of 1 by 1"),
     ):
         result = geocamss.map_scenes(

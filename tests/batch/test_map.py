@@ -6,17 +6,21 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import rasterio
+import torch
 from distributed import LocalCluster
 
 import geocamss
-from geocamss.batch.cluster import check_folder
+from geocamss.batch.cluster import _dashboard, check_folder
 from geocamss.batch.plan import plan_job
 from geocamss.cli.main import main
 from geocamss.errors import GeocamssError, InputError, OutputError
@@ -26,6 +30,7 @@ from geocamss.predict import map_blocks
 from geocamss.products import ALL_FILES
 from geocamss.request import Request
 from geocamss.scene.catalog import find_scenes
+from geocamss.scene.scene import Scene
 
 RASTERS = ("classes.tif", "confidence.tif")
 OUTPUTS = ("classes", "confidence", "item")
@@ -100,6 +105,25 @@ def test_there_were_many_blocks_and_nothing_is_left_over(job):
         "confidence.tif",
         "item.json",
     }
+
+
+def test_its_catalog_can_be_read_as_scenes(job):
+    result, _ = job
+    found = find_scenes([result.catalog])
+    assert [(source.id, source.problem) for source in found] == [
+        (scene.id, "") for scene in result.scenes
+    ]
+    for source in found:
+        scene = Scene.open(source.path)
+        assert (scene.height, scene.width) == (150, 130)
+
+
+def test_its_report_tells_where_it_ran(job, site):
+    result, _ = job
+    said = json.loads(result.report.with_suffix(".json").read_text())["environment"]
+    assert said["scheduler"] == site.cluster.scheduler_address
+    assert said["workers"] == "2, of 2 threads in all"
+    assert torch.device(said["device"]).type in ("cpu", "cuda")
 
 
 def test_its_report_opens_in_a_browser(job, browser):
@@ -369,10 +393,35 @@ def test_a_plan_adds_up_all_scenes(scenes, model, capsys, tmp_path):
     assert plan["refused"][0][0] == "text"
     assert plan["seconds"] > 0
     assert plan["read"] >= 3 * plan["pixels"]
+    assert any("polygons" in name for name in plan["left_out"])
+    assert not any("mosaic" in name for name in plan["left_out"])
     mean = [*command, "--model", str(model), "--mosaic", "EPSG:3035", "--mosaic-rule", "mean"]
     assert main(mean) == 0
     more = json.loads(capsys.readouterr().out)
     assert more["work"] == plan["work"] + 2 * 4 * plan["pixels"]
+    assert any("mosaic" in name for name in more["left_out"])
+
+
+def test_a_plan_counts_how_long_maps_take_to_be_put_together(scenes, model, monkeypatch):
+    def seconds() -> float:
+        return plan_job(find_scenes([scenes]), Request(model=model)).seconds
+
+    assert seconds() < 1000
+    monkeypatch.setattr("geocamss.batch.plan.WRITTEN_PIXELS", 58.5)  # 1,000 seconds for all
+    assert seconds() > 1000
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_where_the_dashboard_is_or_how_to_get_one_is_told(site, monkeypatch, there):
+    module = ModuleType("bokeh")
+    module.__spec__ = ModuleSpec("bokeh", None)
+    monkeypatch.setitem(sys.modules, "bokeh", module if there else None)
+    with site.cluster.get_client() as client:
+        said = _dashboard(client, own=True)
+        assert _dashboard(client, own=False) == f"dashboard: {client.dashboard_link}"
+        assert client.dashboard_link.startswith("http://")
+        assert said == (f"dashboard: {client.dashboard_link}" if there else said)
+    assert there or "pip install bokeh" in said
 
 
 def test_a_plan_leaves_out_what_cannot_be_read(scenes, model, tmp_path):
