@@ -54,11 +54,17 @@ def test_it_is_shown_whole_and_asks_for_nothing(browser, page):
     assert browser.driver.title == "geocamss: 2 of 4 scenes mapped"
     assert browser.text("h1") == "2 of 4 scenes mapped"
     heads = browser.run("return [...document.querySelectorAll('h2')].map(e => e.innerText);")
-    assert heads == ["Without a map", "Areas", "Scenes", "How, and with what"]
+    assert heads == [
+        "Without a map",
+        "Areas",
+        "Areas by scene, km²",
+        "Scenes",
+        "How, and with what",
+    ]
     rows = browser.run(
         "return [...document.querySelectorAll('table')].map(t => t.tBodies[0].rows.length);"
     )
-    assert rows[:3] == [2, 2, 4]
+    assert rows[:4] == [2, 2, 2, 4]
     sizes = browser.run(
         "return [...document.images].map(i => [i.complete, i.naturalWidth, i.naturalHeight]);"
     )
