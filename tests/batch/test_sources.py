@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 import warnings
@@ -27,7 +26,7 @@ from geocamss.cli.main import main
 from geocamss.errors import SceneError
 from geocamss.scene.catalog import StacSearch, find_scenes
 from tests.scene import products
-from tests.servers import serving, wait_until
+from tests.servers import serving
 from tests.test_predict import texture, write_scene
 
 OUTPUTS = ("classes", "confidence")
@@ -311,39 +310,6 @@ def test_what_cannot_be_used_has_failed_and_the_rest_is_mapped(tmp_path, model, 
     for name, reason in (("broken", "is no sound archive"), ("gone", "no such file")):
         assert reason in states[name][1]
         assert reason in page
-
-
-# A server that dies.
-
-
-@pytest.mark.slow
-def test_a_server_that_dies_half_way_fails_its_own_scene_alone(
-    tmp_path, scenes, model, cluster, capsys
-):
-    files, out = tmp_path / "files", tmp_path / "out"
-    files.mkdir()
-    write_scene(files / "far.tif", texture(1200, 200), res=1.0)
-    with serving(files) as server:
-
-        def die() -> None:
-            wait_until(lambda: len(list(out.glob("far/*/blocks/*.npz"))) >= 2, seconds=300)
-            server.fail = lambda _path, _count: "drop"
-
-        death = threading.Thread(target=die)
-        death.start()
-        sources = [f"{server.url}/far.tif", str(scenes)]
-        how = ["--model", str(model), "--outputs", ",".join(OUTPUTS)]
-        where = ["--scheduler", cluster.scheduler_address, "-o", str(out)]
-        assert main(["map", *sources, *how, *where]) == 1
-        death.join()
-        url = server.url
-    assert "3 of 4 scenes mapped" in capsys.readouterr().out
-    far, *near = json.loads((out / "report.json").read_text())["scenes"]
-    assert (far["id"], far["state"]) == ("far", "failed")
-    assert url in far["reason"]
-    assert [scene["state"] for scene in near] == ["done"] * 3
-    assert not (out / "far" / "classes.tif").exists()
-    assert len(list(out.glob("far/*/blocks/*.npz"))) >= 2  # for the same command, when it is back
 
 
 # A disk that fills up.
