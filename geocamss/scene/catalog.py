@@ -135,7 +135,7 @@ def _expand(source: str, *, nested: bool) -> Iterator[_Found]:
 
 def _failed(source: str, problem: str) -> _Found:
     """A source that cannot be used, by the name that it would have if it were a file."""
-    identity = os.path.abspath(source) if is_plain_path(source) else source  # noqa: PTH100
+    identity = os.path.abspath(source) if is_plain_path(source) else source  # noqa: PTH100 (links stay)
     return _Found(source, tuple(_choices(_bare(source))), identity, None, problem)
 
 

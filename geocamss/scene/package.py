@@ -76,7 +76,7 @@ class Package:
         """What GDAL calls one of the files."""
         if self.packed:
             # GDAL takes braces around an archive's name, whatever its ending.
-            return f"/vsizip/{{{os.path.abspath(self.path)}}}/{name}"  # noqa: PTH100
+            return f"/vsizip/{{{os.path.abspath(self.path)}}}/{name}"  # noqa: PTH100 (links stay)
         return str(self.path / name)
 
     def read(self, name: str) -> bytes:

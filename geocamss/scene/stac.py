@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import http.client
-import json
 import math
 import os
 import re
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geocamss.errors import InputError, SceneError
+from geocamss.scene.documents import STUMBLES, TIMEOUT, WAITS, Documents
 from geocamss.scene.gdal import is_remote, quiet
 from geocamss.scene.items import resolve_href
 
@@ -26,20 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "StacSearch", "is_json", "read_items"]
 
-MOST_BYTES = 256 * 2**20
-"""No document is larger."""
-
 MOST_DOCUMENTS = 100_000
 """More are taken for a catalog without end."""
-
-TIMEOUT = 30.0
-"""Seconds that a server has to answer."""
-
-WAITS = (1.0, 2.0, 4.0)
-"""Seconds before a server that stumbles is asked again."""
-
-STUMBLES = frozenset((429, 502, 503, 504))
-"""What a server answers that may answer well a little later."""
 
 PAGE = 100
 """Items that a search asks for at once. Many servers give ten to those that do not say."""
@@ -111,7 +94,6 @@ class StacSearch:
         Raises:
             InputError: the server does not answer, or not as an API does.
         """
-        import requests
         from pystac.errors import STACError
         from pystac_client.exceptions import APIError, ParametersError
         from pystac_client.warnings import DoesNotConformTo
@@ -131,8 +113,8 @@ class StacSearch:
         except DoesNotConformTo as error:
             raise InputError(f"{self.url}: has no search: {error}") from error
         except (
-            *(requests.RequestException, OSError, RecursionError),
-            *(ValueError, KeyError, TypeError, AttributeError, IndexError),
+            *(OSError, RecursionError, ValueError),
+            *(LookupError, TypeError, AttributeError),
         ) as error:
             raise InputError(f"{self.url}: no STAC API answers there: {error}") from error
 
@@ -158,12 +140,13 @@ class StacSearch:
                 client.add_conforms_to("ITEM_SEARCH")
             # Every API should take both, and some stumble over the lists in a GET.
             methods = {link.extra_fields.get("method") for link in links}
-            most = PAGE if self.limit is None or self.max_cloud is not None else self.limit
+            # Of those that clouds leave out nothing is known: the limit may be pages away.
+            page = PAGE if self.max_cloud is not None else min(self.limit or PAGE, PAGE)
             return client.search(
                 collections=list(self.collections) or None,
                 bbox=self.bbox,
                 datetime=self.datetime,
-                limit=min(most, PAGE),
+                limit=page,
                 method="POST" if "POST" in methods else "GET",
             )
 
@@ -190,7 +173,7 @@ def read_items(path: str) -> Iterator[Entry]:
     Raises:
         SceneError: the catalog has no end.
     """
-    documents = _Documents()
+    documents = Documents()
     todo: list[tuple[Any, str]] = [(path, "")]
     seen: set[str] = set()
     while todo:
@@ -255,69 +238,6 @@ def _address(item: Mapping[str, Any], where: str) -> str:
                 return where
             return own if is_remote(own) else where
     return where
-
-
-class _Documents:
-    """Reads documents. A server that has fallen silent is not waited for again."""
-
-    def __init__(self) -> None:
-        self._silent: set[str] = set()
-
-    def read(self, where: str) -> Mapping[str, Any]:
-        """A document.
-
-        Raises:
-            SceneError: it cannot be read, or is none.
-        """
-        try:
-            data = self._fetched(where) if is_remote(where) else _stored(where)
-            if len(data) > MOST_BYTES:
-                raise SceneError(f"{where}: is larger than any STAC document")
-            document = json.loads(data)
-        except (OSError, http.client.HTTPException) as error:
-            raise SceneError(f"{where}: cannot be read: {error}") from error
-        except (ValueError, RecursionError) as error:
-            raise SceneError(f"{where}: is no JSON: {error}") from error
-        if not isinstance(document, dict):
-            raise SceneError(f"{where}: is no STAC item, collection or catalog")
-        return document
-
-    def _fetched(self, where: str) -> bytes:
-        """The bytes of a URL; a server that stumbles is asked again."""
-        if not where.lower().startswith(("http://", "https://")):
-            raise SceneError(f"{where}: documents are read from files and by http")
-        server = urllib.parse.urlsplit(where).netloc
-        if server in self._silent:
-            raise SceneError(f"{where}: cannot be read: its server has fallen silent")
-        for wait in (*WAITS, None):
-            try:
-                return _answer(where)
-            except urllib.error.HTTPError as error:
-                error.close()
-                if wait is None or error.code not in STUMBLES:
-                    raise
-            except (OSError, http.client.HTTPException):
-                if wait is None:
-                    self._silent.add(server)
-                    raise
-            time.sleep(wait)
-        raise AssertionError("the last attempt answers or raises")
-
-
-def _answer(where: str) -> bytes:
-    """What a server says, asked once."""
-    request = urllib.request.Request(where)  # noqa: S310 (http only, see above)
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-        data: bytes = answer.read(MOST_BYTES + 1)
-        if answer.length and len(data) <= MOST_BYTES:
-            raise http.client.IncompleteRead(data, answer.length)
-        return data
-
-
-def _stored(where: str) -> bytes:
-    """The bytes of a file."""
-    with Path(where).open("rb") as file:
-        return file.read(MOST_BYTES + 1)
 
 
 def _is_time(text: str) -> bool:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import http.client
 import re
-import time
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from geocamss.errors import SceneError
+from geocamss.scene.server import ask
 
 __all__ = ["acquired", "fingerprint", "layout_stamp", "parse_time", "without_signature"]
 
@@ -24,6 +23,9 @@ _TIMEOUT = 20.0
 
 _WAITS = (0.5, 1.0, 2.0)
 """Seconds to wait before a server that stumbled is asked again."""
+
+_STUMBLES = frozenset((429, *range(500, 1000)))
+"""What it answers that may answer well a little later."""
 
 _FILE_HEADERS = ("ETag", "Content-Range", "Last-Modified")
 """What a server says of a file that changes with the file."""
@@ -152,21 +154,16 @@ def _ask_server(url: str) -> str:
     Raises:
         SceneError: it does not answer, or is out of order.
     """
-    request = urllib.request.Request(  # noqa: S310 (http only, see above)
-        url, headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"}
-    )
-    for wait in (*_WAITS, None):
-        try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
-                return " ".join(answer.headers.get(key) or "" for key in _FILE_HEADERS)
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code < 500 and error.code != 429:
-                return ""
-            problem: Exception = error
-        except (urllib.error.URLError, OSError, ValueError, http.client.HTTPException) as error:
-            problem = error
-        if wait is None:
-            raise SceneError(f"{url}: its server does not answer: {problem}") from problem
-        time.sleep(wait)
-    return ""
+    try:
+        return ask(
+            url,
+            lambda answer: " ".join(answer.headers.get(key) or "" for key in _FILE_HEADERS),
+            timeout=_TIMEOUT,
+            waits=_WAITS,
+            stumbles=_STUMBLES,
+            headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"},
+        )
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError) and error.code not in _STUMBLES:
+            return ""
+        raise SceneError(f"{url}: its server does not answer: {error}") from error
