@@ -85,6 +85,7 @@ class _Stage:
         self._valid = torch.zeros(mask, dtype=torch.bool).pin_memory()
         self._there = torch.zeros(size, dtype=dtype, device=device)
         self._there_valid = torch.zeros(mask, dtype=torch.bool, device=device)
+        # Torch gives this class no types.
         self._fetched: torch.cuda.Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def send(self, chips: Sequence[Chip]) -> tuple[Tensor, Tensor]:

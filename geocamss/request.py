@@ -105,7 +105,7 @@ class Request:
         object.__setattr__(self, "outputs", outputs)
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"the batch size must be 1 or more, got {self.batch_size}")
-        self.sampling  # noqa: B018 - raises on numbers that make no sense
+        self.sampling  # noqa: B018 (raises on numbers that make no sense)
         Shaping(self.min_area, self.smooth, self.simplify)
         if self.memory is not None:
             object.__setattr__(self, "memory", parse_bytes(self.memory))

@@ -25,14 +25,14 @@ settings.load_profile("ci" if CI else "geocamss")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--slow", action="store_true", help="run the tests that take minutes, as CI does"
+        "--slow", action="store_true", help="run the tests marked slow as well, as CI does"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if CI or config.getoption("--slow"):
         return
-    skip = pytest.mark.skip(reason="takes minutes: runs with --slow, or CI=true")
+    skip = pytest.mark.skip(reason="marked slow: runs with --slow, or CI=true")
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)

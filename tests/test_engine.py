@@ -70,7 +70,7 @@ class PositionSegmenter:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     fingerprint: str = "test"
 
-    def __call__(self, chips, valid, corners, sampling):  # noqa: ARG002
+    def __call__(self, chips, valid, corners, sampling):  # noqa: ARG002 (as the protocol has it)
         near = torch.nn.functional.avg_pool2d(chips.mean(1, keepdim=True), 5, 1, 2)[:, 0]
         place = (corners[:, :1, None] * 7 + corners[:, 1:, None] * 3).float()
         k = torch.arange(len(self.card.classes)).float()[:, None, None]
@@ -88,7 +88,7 @@ def scene(height, width, seed, bands=2):
     return ArraySource(pixels, valid, np.ones((height, width), bool))
 
 
-def engine_for(source, chip, overlap, origin, block_tiles, batch=1, classes=3):  # noqa: PLR0917
+def engine_for(source, chip, overlap, origin, block_tiles, batch=1, classes=3):  # noqa: PLR0917 (a short name for tests)
     card = ModelCard(
         bands=[f"b{i}" for i in range(len(source.pixels))],
         gsd=1.0,

@@ -96,6 +96,7 @@ def difference(path, classes):
 
 
 @pytest.mark.slow
+# What is wrong with a scene that can be mapped all the same is said in warnings.
 @pytest.mark.filterwarnings("ignore::geocamss.GeocamssWarning")
 def test_every_faulty_raster_gives_a_right_map_or_a_clear_error(shared_data, tmp_path):
     model = geocamss.from_module(Brightness(), CARD)

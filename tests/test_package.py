@@ -50,7 +50,7 @@ def test_every_public_name_is_there_and_listed() -> None:
         assert getattr(geocamss, name) is not None
     assert set(geocamss.__all__) <= set(dir(geocamss))
     with pytest.raises(AttributeError, match="no_such_name"):
-        geocamss.no_such_name  # noqa: B018
+        geocamss.no_such_name  # noqa: B018 (the name is the test)
 
 
 ORDERS = """

@@ -339,7 +339,7 @@ def test_a_disk_that_fills_up_stops_the_run_which_goes_on_after(tmp_path, small_
 
     def fill(progress):
         if progress.done and not ballast.exists():
-            with pytest.raises(OSError, match="space"), ballast.open("wb") as file:  # noqa: PT012
+            with pytest.raises(OSError, match="space"), ballast.open("wb") as file:  # noqa: PT012 (all of it fills the disk)
                 while True:
                     file.write(bytes(4096))
                     file.flush()

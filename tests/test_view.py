@@ -228,7 +228,7 @@ def test_other_names_and_odd_questions_are_refused(tmp_path):
 
 
 def test_a_port_in_use_is_told(tmp_path):
-    with serving(make_folder(tmp_path, PIXELS[:40, :40])) as server:  # noqa: SIM117
+    with serving(make_folder(tmp_path, PIXELS[:40, :40])) as server:  # noqa: SIM117 (the server comes first)
         with pytest.raises(
             InputError, match=f"port {server.server_port} is in use; choose another"
         ):
@@ -298,7 +298,7 @@ def test_interrupting_the_command_ends_it_well(tmp_path, as_json):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 (no threads yet)
     ) as process:
         told, url = process.stdout.readline(), f"http://127.0.0.1:{port}/"
         assert url in told

@@ -369,7 +369,7 @@ def _folder_name(scene: str) -> str:
 
 def _absolute(path: str) -> str:
     """A name that means the same wherever a process works; what is no file's name stays."""
-    return os.path.abspath(path) if is_plain_path(path) else path  # noqa: PTH100
+    return os.path.abspath(path) if is_plain_path(path) else path  # noqa: PTH100 (links stay)
 
 
 def _machine(place: Place, request: Request) -> Machine:

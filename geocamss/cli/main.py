@@ -54,7 +54,7 @@ class Settings:
     """Show tracebacks, and every warning."""
 
 
-def _set_debug(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+def _set_debug(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 (as click calls it)
     if value:
         context.ensure_object(Settings).debug = True
 
@@ -68,7 +68,7 @@ DEBUG = click.Option(
 )
 
 
-def _set_verbose(_context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+def _set_verbose(_context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 (as click calls it)
     if value:
         import logging
 
@@ -216,7 +216,7 @@ def _told_warnings(settings: Settings) -> Iterator[None]:
         category: type[Warning],
         filename: str,
         lineno: int,
-        file: TextIO | None = None,  # noqa: ARG001
+        file: TextIO | None = None,  # noqa: ARG001 (as click calls it)
         line: str | None = None,
     ) -> None:
         if issubclass(category, GeocamssWarning):

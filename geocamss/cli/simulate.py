@@ -19,7 +19,7 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         click.BadParameter: the text is of another form.
     """
-    match = re.fullmatch(r"([0-9]{1,9})[xX×]([0-9]{1,9})", text.strip())  # noqa: RUF001
+    match = re.fullmatch(r"([0-9]{1,9})[xX×]([0-9]{1,9})", text.strip())  # noqa: RUF001 (a sign of sizes)
     if match is None:
         raise click.BadParameter(f"{text!r} is not of the form WIDTHxHEIGHT, such as 1024x768")
     return int(match[1]), int(match[2])

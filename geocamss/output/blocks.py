@@ -98,6 +98,7 @@ class BlockStore:
             for name in ("doubt", "probabilities"):
                 if (more := getattr(result, name)) is not None:
                     parts[name] = more
+            # Its own keyword, which is none of these, is taken for one of them by type checkers.
             np.savez(file, classes=result.classes, confidence=result.confidence, **parts)  # type: ignore[arg-type]
         part.replace(target)
 

@@ -138,7 +138,7 @@ def class_symbols(scheme: ClassScheme, numbers: Mapping[int, int] | None = None)
     return renderer
 
 
-def _pipe(kind: str, *, alphaBand: int = -1, **attributes: Any) -> tuple[ET.Element, ET.Element]:  # noqa: N803
+def _pipe(kind: str, *, alphaBand: int = -1, **attributes: Any) -> tuple[ET.Element, ET.Element]:  # noqa: N803 (a name of QGIS)
     """What a raster runs through until it is seen, and the renderer in it, to fill."""
     pipe = add(None, "pipe")
     renderer = add(

@@ -98,7 +98,7 @@ class MapScene(Algorithm):
         """A copy that is shown or run, with the models that there are now."""
         return MapScene(model_names())
 
-    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: ARG002 (as QGIS calls it)
         """Say which parameters and outputs there are."""
         for parameter in self._parameters():
             self.addParameter(parameter)
@@ -198,7 +198,7 @@ class MapScene(Algorithm):
         self,
         parameters: dict[str, Any],
         context: QgsProcessingContext,
-        feedback: Any,  # noqa: ARG002
+        feedback: Any,  # noqa: ARG002 (as QGIS calls it)
     ) -> bool:
         """Look at the layers, which belong to QGIS's main thread."""
         self._scene = self.raster_path(parameters, self.SCENE, context)

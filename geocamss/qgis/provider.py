@@ -68,6 +68,6 @@ class Provider(QgsProcessingProvider):
         known = QgsVectorFileWriter.supportedFormatExtensions()
         return [ending for ending in FORMATS if ending in known]
 
-    def defaultVectorFileExtension(self, hasGeometry: bool = True) -> str:  # noqa: ARG002, FBT001, FBT002, N803
+    def defaultVectorFileExtension(self, hasGeometry: bool = True) -> str:  # noqa: ARG002, FBT001, FBT002, N803 (as QGIS calls it)
         """The ending of a vector file where none is chosen."""
         return FORMATS[0]

@@ -15,7 +15,7 @@ __all__ = ["open_layer", "style_layer"]
 class _Styler(QgsProcessingLayerPostProcessorInterface):
     """Gives a new layer its default style: QGIS gives rasters from algorithms another."""
 
-    def postProcessLayer(self, layer: Any, context: Any, feedback: Any) -> None:  # noqa: ARG002
+    def postProcessLayer(self, layer: Any, context: Any, feedback: Any) -> None:  # noqa: ARG002 (as QGIS calls it)
         layer.loadDefaultStyle()
         layer.triggerRepaint()
 

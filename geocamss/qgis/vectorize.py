@@ -58,7 +58,7 @@ class Vectorize(Algorithm):
         """A copy that is shown or run."""
         return Vectorize()
 
-    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: ARG002 (as QGIS calls it)
         """Say which parameters there are."""
         number = QgsProcessingParameterNumber.Double
         self.addParameter(QgsProcessingParameterRasterLayer(self.CLASSES, "Class raster"))
@@ -108,7 +108,7 @@ class Vectorize(Algorithm):
         self,
         parameters: dict[str, Any],
         context: QgsProcessingContext,
-        feedback: Any,  # noqa: ARG002
+        feedback: Any,  # noqa: ARG002 (as QGIS calls it)
     ) -> bool:
         """Look at the layers, which belong to QGIS's main thread."""
         self._classes = self.raster_path(parameters, self.CLASSES, context)

@@ -47,7 +47,7 @@ class SafetensorsIO(CheckpointIO):
         try:
             with safe_open(path, framework="pt") as file:
                 tree = json.loads((file.metadata() or {})["state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safetensors' own, no dict)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise RecipeError(f"{path}: no training state to resume from: {error}") from None
         state: dict[str, Any] = _unflatten(tree, tensors)

@@ -52,7 +52,7 @@ class Tiles:
             InputError: rio-tiler, which reads the tiles, is not installed.
         """
         try:
-            import rio_tiler.io  # noqa: F401
+            import rio_tiler.io  # noqa: F401 (is it there?)
         except ImportError as error:
             raise InputError(
                 "tiles need rio-tiler: install it with pip install 'geocamss[view]'"

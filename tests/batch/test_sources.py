@@ -323,7 +323,7 @@ def test_a_disk_that_fills_up_ends_the_job_which_goes_on_after(
 
     def fill(report):
         if report.blocks_done >= 2 and not ballast.exists():
-            with pytest.raises(OSError, match="space"), ballast.open("wb") as file:  # noqa: PT012
+            with pytest.raises(OSError, match="space"), ballast.open("wb") as file:  # noqa: PT012 (all of it fills the disk)
                 while True:
                     file.write(bytes(4096))
                     file.flush()

@@ -29,6 +29,7 @@ def told(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
+# Some of these scenes have no georeference on purpose.
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("name", SCENES)
 def test_a_scene_is_what_rasterio_says(shared_data, capsys, name: str) -> None:

@@ -143,7 +143,7 @@ def test_an_interrupted_run_leaves_nothing_under_a_final_name(
         stderr=subprocess.PIPE,
         text=True,
         # A shell's background job ignores Ctrl-C, and hands that on to what it starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (no threads yet)
     )
     deadline = time.monotonic() + 60
     while not (out / ".geocamss").exists() and time.monotonic() < deadline:

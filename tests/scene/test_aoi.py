@@ -118,6 +118,7 @@ def test_an_area_in_degrees_is_found_beyond_the_antimeridian(area, bounds, lons)
     assert there.area == pytest.approx((lons[1] - lons[0]) * 0.1)
 
 
+# Shapely says so of the very rings that are tried.
 @pytest.mark.filterwarnings("ignore:Non closed ring:RuntimeWarning")
 @pytest.mark.parametrize("ring", [4, 3, "nan"])
 def test_rings_that_are_none_are_refused(tmp_path, ring):

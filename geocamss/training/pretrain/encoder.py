@@ -95,7 +95,7 @@ def load_encoder(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         if path.stat().st_size > MAX_BYTES:
             raise ModelError(f"{path}: an encoder of more than {MAX_BYTES} bytes is refused")
         with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safetensors' own, no dict)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: weights cannot be read: {error}") from None
     for name, tensor in state.items():

@@ -209,6 +209,7 @@ def test_ddim_agrees_with_diffusers(steps):
     assert torch.allclose(x, ddim(odd, begun, levels_of(scheduler.timesteps)), atol=1e-6)
 
 
+# The scheduler of the other library turns tensors into arrays in the old way.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("steps", [3, 20])
 def test_dpm_solver_agrees_with_diffusers(steps):
