@@ -104,7 +104,7 @@ class Counter:
 
     def __init__(self, segmenter: CamssSegmenter) -> None:
         self.calls = self.tokens = 0
-        network = segmenter._fast  # noqa: SLF001 -- what runs is what is counted
+        network = segmenter._fast  # noqa: SLF001 (what runs is what is counted)
         inner = network.head.head if isinstance(network.head, Unsliced) else network.head
         for module in (inner, network.student):
             if module is not None:
@@ -157,8 +157,9 @@ def _conditions(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Latents, conditions and weights of a batch."""
     batch = batches[step]
-    classes = network.decoder.leave[0].out_channels // 4
-    latents, _ = network.mask_encoder.draw(one_hot(batch.labels, classes), generator)
+    latents, _ = network.mask_encoder.draw(
+        one_hot(batch.labels, network.decoder.classes), generator
+    )
     *_, coarse = network.encoder(batch.chips, batch.valid)
     seen = tokens_seen(batch.valid, network.stride)
     condition = network.transformer(coarse, seen=None if bool(seen.all()) else seen)

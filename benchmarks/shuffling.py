@@ -53,7 +53,7 @@ class Shapes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         sizes = CamssConfig()
-        self.encoder = ImageEncoder(3, sizes.pyramid, sizes.blocks)
+        self.encoder = ImageEncoder(3, sizes.pyramid, sizes.blocks, finest=sizes.finest)
         self.tell = nn.Linear(sizes.pyramid[-1], 2)
 
     def forward(self, chips: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ __all__ = ["adapt_stem", "warm_start"]
 STEM = "stem.1.conv.weight"
 """The only weights of an image encoder whose shape depends on the bands."""
 
-FOLD = 4
-"""Input channels of the stem for each band: two by two pixels are folded into channels."""
+FOLDS = (1, 4)
+"""Input channels of the stem for each band: pixels by themselves, or two by two of them folded."""
 
 
 def adapt_stem(weight: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> Tensor:
@@ -28,17 +28,19 @@ def adapt_stem(weight: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> Te
     Channel-shuffled weights are nearly alike for all bands, so that little is lost.
 
     Args:
-        weight: (out, (bands + 1) * 4, 3, 3); the last band is validity.
+        weight: (out, (bands + 1) * fold, 3, 3); the last band is validity, and ``fold`` is one of
+            ``FOLDS``.
         theirs: Names of the bands it was trained on.
         ours: Names of the wanted ones.
 
     Returns:
-        (out, (len(ours) + 1) * 4, 3, 3).
+        (out, (len(ours) + 1) * fold, 3, 3).
     """
     out, channels, *kernel = weight.shape
-    if channels != (len(theirs) + 1) * FOLD:
+    fold, rest = divmod(channels, len(theirs) + 1)
+    if rest or fold not in FOLDS:
         raise ValueError(f"weights of {channels} channels cannot be of {len(theirs)} bands")
-    bands = weight.view(out, len(theirs) + 1, FOLD, *kernel)
+    bands = weight.view(out, len(theirs) + 1, fold, *kernel)
     mean = bands[:, :-1].mean(1)
     chosen = [bands[:, theirs.index(name)] if name in theirs else mean for name in ours]
     scale = len(theirs) / len(ours)

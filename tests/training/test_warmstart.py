@@ -18,7 +18,7 @@ NAMES = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6, unique=Tru
 
 def stem(bands: int) -> torch.Tensor:
     torch.manual_seed(bands)
-    return ImageEncoder(bands, (8, 8, 8), (0, 0, 0)).state_dict()["stem.1.conv.weight"]
+    return ImageEncoder(bands, (8, 8, 8), (0, 0, 0), finest=2).state_dict()["stem.1.conv.weight"]
 
 
 @given(theirs=NAMES, ours=NAMES)
@@ -57,7 +57,7 @@ def test_bands_in_another_order_find_their_weights(theirs, data):
     ours = data.draw(st.permutations(theirs))
     sizes = (8, 8, 8), (0, 0, 0)
     network, other = (
-        nn.ModuleDict({"encoder": ImageEncoder(len(theirs), *sizes)}) for _ in range(2)
+        nn.ModuleDict({"encoder": ImageEncoder(len(theirs), *sizes, finest=2)}) for _ in range(2)
     )
     warm_start(network, other.state_dict(), (theirs, ours), Path("other"))
     key = "encoder.stem.1.conv.weight"

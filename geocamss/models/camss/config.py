@@ -10,10 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from geocamss.errors import ModelError
 from geocamss.models.camss.sizes import SIZES
 
-__all__ = ["STRIDE", "CamssConfig"]
-
-STRIDE: Literal[8] = 8
-"""Pixels a token, in both directions, unless a configuration says otherwise."""
+__all__ = ["CamssConfig"]
 
 Width = Annotated[int, Field(ge=1, le=2048)]
 Depth = Annotated[int, Field(ge=0, le=64)]
@@ -28,16 +25,17 @@ class CamssConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stride: Literal[8, 16] = STRIDE
+    stride: Literal[8, 16] = 16
     """Pixels a token, in both directions."""
 
-    pyramid: tuple[Width, ...] = (32, 64, 128)
-    """Channels of the image encoder at strides 2, 4 and 8, and 16 if there is one."""
+    pyramid: tuple[Width, ...] = (16, 32, 64, 112, 192)
+    """Channels of the image encoder at strides 1, 2, 4, 8 and 16, or up to 8; without the first
+    entry pixels fold into channels, and it begins at stride 2."""
 
-    blocks: tuple[Depth, ...] = (1, 2, 3)
+    blocks: tuple[Depth, ...] = (0, 1, 1, 1, 1)
     """Residual blocks of the image encoder at these strides."""
 
-    latent: Width = 16
+    latent: Width = 32
     """Channels of a mask latent."""
 
     tokens: Literal["lattice", "sequence"] = "lattice"
@@ -47,13 +45,13 @@ class CamssConfig(BaseModel):
     width: Width = 128
     """Channels of a token in the transformer."""
 
-    layers: Depth = 4
+    layers: Depth = 2
     """Blocks of the transformer; for a sequence, of its encoder and of its decoder each."""
 
     heads: int = Field(default=2, ge=1, le=64)
     """Attention heads; the channels of each must be a multiple of four."""
 
-    pool: int = Field(default=2, ge=1, le=16)
+    pool: int = Field(default=1, ge=1, le=16)
     """Attention's keys and values stand for this many tokens squared; 1 for a sequence."""
 
     head: Literal["flow", "ddpm"] = "flow"
@@ -75,11 +73,11 @@ class CamssConfig(BaseModel):
     codes: int = Field(default=512, ge=2, le=65_536)
     """Entries of the codebook, if there is one."""
 
-    tokenizer: tuple[Width, ...] = (64, 96)
+    tokenizer: tuple[Width, ...] = (48, 64, 80)
     """Channels of the mask encoder at strides 4 and 8, and 16 if there is one."""
 
-    decoder: tuple[Width, ...] = (32, 64, 96)
-    """Channels of the decoder at strides 2, 4 and 8, and 16 if there is one."""
+    decoder: tuple[Width, ...] = (16, 32, 64, 96, 112)
+    """Channels of the decoder at the strides of the image encoder."""
 
     guided: bool = True
     """Whether the decoder also sees the image encoder's features at the finer strides."""
@@ -98,16 +96,17 @@ class CamssConfig(BaseModel):
     @model_validator(mode="after")
     def _one_width_a_stride(self) -> Self:
         levels = round(math.log2(self.stride))
-        for name, count in (
-            ("pyramid", levels),
-            ("blocks", levels),
-            ("tokenizer", levels - 1),
-            ("decoder", levels),
-        ):
-            got = len(getattr(self, name))
-            if got != count:
+        got = len(self.pyramid)
+        if got not in {levels, levels + 1}:
+            raise ValueError(
+                f"pyramid must have {levels} or {levels + 1} entries at stride {self.stride}, "
+                f"got {got}"
+            )
+        for name, count in (("blocks", got), ("decoder", got), ("tokenizer", levels - 1)):
+            if (wrong := len(getattr(self, name))) != count:
                 raise ValueError(
-                    f"{name} must have {count} entries at stride {self.stride}, got {got}"
+                    f"{name} must have {count} entries at stride {self.stride} beside a pyramid "
+                    f"of {got}, got {wrong}"
                 )
         if self.tokens == "sequence" and self.pool != 1:
             raise ValueError(f"pool must be 1 where tokens are a sequence, got {self.pool}")
@@ -120,6 +119,11 @@ class CamssConfig(BaseModel):
                 f"width ({self.width}) must be a multiple of four times heads ({self.heads})"
             )
         return self
+
+    @property
+    def finest(self) -> int:
+        """The first stride of the image encoder and the last of the decoder, in pixels: 1 or 2."""
+        return self.stride >> (len(self.pyramid) - 1)
 
     def card_fields(self) -> dict[str, Any]:
         """What a model card says of a network of these sizes, unless it says otherwise itself."""

@@ -1,4 +1,4 @@
-"""The image encoder: chips of any number of bands to features at strides 2, 4, 8 and so on."""
+"""The image encoder: chips of any number of bands to features at strides 1 or 2, 4, 8 and so on."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ class ImageEncoder(nn.Module):
     ground. Dense, not depthwise: depthwise convolutions in bf16 are slow on CPUs.
     """
 
-    def __init__(self, bands: int, channels: Sequence[int], blocks: Sequence[int]) -> None:
+    def __init__(
+        self, bands: int, channels: Sequence[int], blocks: Sequence[int], *, finest: int
+    ) -> None:
         """Build it.
 
         Args:
             bands: Channels of a chip.
-            channels: Of the features at strides 2, 4, 8 and so on.
-            blocks: Residual blocks at these strides.
+            channels: Of the features, by stride.
+            blocks: Residual blocks, by stride.
+            finest: The first stride, 1 or 2; each one after it is twice the one before.
         """
         super().__init__()
-        self.strides = tuple(2 << level for level in range(len(channels)))
+        self.strides = tuple(finest << level for level in range(len(channels)))
         # Pixels fold into channels: stride 2 loses nothing, and no convolution runs at stride 1.
-        self.stem = nn.Sequential(nn.PixelUnshuffle(2), ConvNorm((bands + 1) * 4, channels[0]))
-        self.stage_2 = nn.Sequential(*(Residual(channels[0]) for _ in range(blocks[0])))
-        for level, stride in enumerate(self.strides[1:], start=1):
-            enter = ConvNorm(channels[level - 1], channels[level], stride=2)
+        self.stem = nn.Sequential(
+            nn.PixelUnshuffle(finest), ConvNorm((bands + 1) * finest**2, channels[0])
+        )
+        for level, stride in enumerate(self.strides):
+            enter = [ConvNorm(channels[level - 1], channels[level], stride=2)] if level else []
             rest = (Residual(channels[level]) for _ in range(blocks[level]))
-            self.add_module(f"stage_{stride}", nn.Sequential(enter, *rest))
+            self.add_module(f"stage_{stride}", nn.Sequential(*enter, *rest))
 
     @property
     def stride(self) -> int:
@@ -50,10 +54,10 @@ class ImageEncoder(nn.Module):
             valid: (B, H, W) bool, True = usable.
 
         Returns:
-            Features at strides 2, 4, 8 and so on, each (B, channels, H / stride, W / stride).
+            Features, finest first, each (B, channels, H / stride, W / stride).
         """
         x = torch.cat([chips, valid[:, None].to(chips.dtype)], dim=1)  # (B, C+1, H, W)
-        x = self.stem(x.contiguous(memory_format=torch.channels_last))  # (B, channels[0], H/2, W/2)
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))  # (B, channels, H, W)/finest
         found = []
         for stride in self.strides:
             x = self.get_submodule(f"stage_{stride}")(x)  # (B, channels, H/stride, W/stride)

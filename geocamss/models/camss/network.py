@@ -51,7 +51,7 @@ class CamssNetwork(nn.Module):
 
         Args:
             latents: (B, h, w, latent) float32.
-            guide: Features of the image at strides 2, 4 and so on.
+            guide: Features of the image, finest first.
 
         Returns:
             (B, K, H, W), in the type of the guide.
@@ -72,12 +72,16 @@ def build(config: CamssConfig, bands: int, classes: int) -> CamssNetwork:
     finer = config.pyramid[:-1]
     sizes = (config.latent, config.width, config.head_width, config.head_layers)
     return CamssNetwork(
-        ImageEncoder(bands, config.pyramid, config.blocks),
+        ImageEncoder(bands, config.pyramid, config.blocks, finest=config.finest),
         _transformer(config),
         build_head(config),
         _mask_encoder(config, classes),
         Decoder(
-            config.latent, config.decoder, finer if config.guided else (0,) * len(finer), classes
+            config.latent,
+            config.decoder,
+            finer if config.guided else (0,) * len(finer),
+            classes,
+            finest=config.finest,
         ),
         student=StudentHead(*sizes) if config.one_step else None,
     )

@@ -108,18 +108,26 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, latent: int, channels: Sequence[int], guide: Sequence[int], classes: int
+        self,
+        latent: int,
+        channels: Sequence[int],
+        guide: Sequence[int],
+        classes: int,
+        *,
+        finest: int,
     ) -> None:
         """Build it.
 
         Args:
             latent: Channels of a latent.
-            channels: At strides 2, 4, 8 and so on.
+            channels: By stride, finest first.
             guide: Channels of the image's features at these strides, but the last; 0 for none.
             classes: Channels of the result.
+            finest: The first stride, 1 or 2; each one after it is twice the one before.
         """
         super().__init__()
-        self.strides = tuple(2 << level for level in range(len(channels) - 1))
+        self.classes = classes
+        self.strides = tuple(finest << level for level in range(len(channels) - 1))
         self.enter = nn.Sequential(ConvNorm(latent, channels[-1]), Residual(channels[-1]))
         for level, stride in reversed(list(enumerate(self.strides))):
             inside, width, hint = channels[level + 1], channels[level], guide[level]
@@ -128,12 +136,12 @@ class Decoder(nn.Module):
             self.add_module(f"guide_{stride}", nn.Conv2d(hint, width, 1) if hint else None)
             self.add_module(f"body_{stride}", Residual(width))
         self.leave = nn.Sequential(
-            nn.Conv2d(channels[0], classes * 4, 3, padding=1), nn.PixelShuffle(2)
+            nn.Conv2d(channels[0], classes * finest**2, 3, padding=1), nn.PixelShuffle(finest)
         )
 
     @property
     def last(self) -> nn.Conv2d:
-        """The layer that makes the logits, four in a row for each class."""
+        """The layer that makes the logits: so many in a row for each class."""
         layer = self.leave[0]
         if not isinstance(layer, nn.Conv2d):
             raise TypeError(f"wants a convolution, got {type(layer).__name__}")
@@ -149,7 +157,7 @@ class Decoder(nn.Module):
 
         Args:
             latents: (B, latent, H / stride, W / stride).
-            guide: Features of the image at strides 2, 4 and so on, if any.
+            guide: Features of the image, finest first, if any.
             keep: (B,) 1 where a chip's guide is used and 0 where it is not; None uses all.
 
         Returns:

@@ -10,6 +10,7 @@ from geocamss.models.camss.model import CamssSegmenter
 from geocamss.models.camss.network import CamssNetwork, build
 
 SMALL = {
+    "stride": 8,
     "pyramid": (8, 8, 16),
     "blocks": (1, 1, 1),
     "latent": 4,
@@ -28,8 +29,10 @@ COARSE = {
     "tokenizer": (8, 8, 8),
     "decoder": (8, 8, 8, 16),
 }
+FINE = {"pyramid": (8, 8, 8, 16), "blocks": (0, 1, 1, 1), "decoder": (8, 8, 8, 16)}
 KINDS = {
     "default": {},
+    "fine": FINE,
     "f16": COARSE,
     "one-step": {"one_step": True},
     "ddpm": {"head": "ddpm"},
