@@ -3,14 +3,16 @@
 The segmenter has three losses, and needs all of them. The head's own loss alone leaves it several
 points below a plain network. Cross-entropy through the decoder on the one-step prediction brings it
 level, but alone lets the decoder drift out of the latent space, so that more than one step
-collapses. The reconstruction loss holds the decoder there. A head that predicts noise has no
-one-step prediction to speak of, and does without, as in the paper.
+collapses. The reconstruction loss holds the decoder there: in some of the steps only, for in all of
+them it would cost the map what a decoder of that size cannot do at once. A head that predicts noise
+has no one-step prediction to speak of, and does without, as in the paper.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 import torch
@@ -32,7 +34,7 @@ from geocamss.training.sources import IGNORED
 __all__ = ["CamssObjective", "Objective", "class_weights", "dice_loss", "map_loss", "unweigh"]
 
 _PARTS = 4
-"""One in so many chips of a batch trains the tokenizer, and the head at levels after the first."""
+"""In a step that trains the tokenizer one in so many chips does, and the head at all levels too."""
 
 _UNGUIDED = 0.7
 """Share of true latents decoded without the image's features: a code that needs them is none."""
@@ -144,8 +146,18 @@ class CamssObjective:
             drop=drop,
         )  # (B, h, w, width)
         weight = _labeled(labels, network.stride) * ~known
-        losses = self._head_losses(network, tokens, condition, weight, generator)
-        given = latents[: self._part(labels)]
+        part = self._part(network, len(labels), generator)
+        losses = self._head_losses(network, part, (tokens, condition, weight), generator)
+        if part:
+            kl = isinstance(network.mask_encoder, MaskEncoder)
+            losses["code"] = (self._training.kl if kl else _COMMITMENT) * penalty
+            losses["reconstruction"] = self._reconstruction(
+                network,
+                latents[:part],
+                [features[:part] for features in guide],
+                labels[:part],
+                generator,
+            )
         if network.head.predicts_mean:
             noise = torch.zeros_like(tokens)  # it makes no difference
             guess = network.head.clean(noise, Level(0, 1), condition)  # (B, h, w, L)
@@ -153,64 +165,58 @@ class CamssObjective:
             guess = torch.where(known[..., None], tokens, guess)
             # What is decoded is a code, where there are codes; the gradient goes straight through.
             guess = guess + (network.mask_encoder.snap(guess) - guess).detach()
-            given = torch.cat([given, guess.permute(0, 3, 1, 2)])
-        logits = self._decoded(network, given, guide, drop, generator)
-        kind = self._training.kl if isinstance(network.mask_encoder, MaskEncoder) else _COMMITMENT
-        return {**self._map_losses(logits, labels, drop), **losses, "code": kind * penalty}
+            keep = ~_coins(self._training.guide_dropout, drop.shape, generator).to(drop.device)
+            logits = network.decoder(guess.permute(0, 3, 1, 2), guide, (keep & ~drop).float())
+            imaged = labels.masked_fill(drop[:, None, None], IGNORED)
+            weights = self._weights.to(labels.device)
+            losses["map"] = map_loss(logits, imaged, weights, self._training.dice)
+        return losses
 
-    def _part(self, labels: Tensor) -> int:
+    def _part(self, network: CamssNetwork, batch: int, generator: Generator) -> int:
         """How many chips of a batch train the tokenizer, and the head at all levels.
 
         The former learns fast, and the latter makes samples; the one-step prediction makes the map,
-        and gets the whole batch.
+        and gets the whole batch in every step.
         """
-        return -(-len(labels) // _PARTS)
+        rehearsing = bool(_coins(self._training.rehearsed, (1,), generator))
+        return -(-batch // _PARTS) if rehearsing or not network.head.predicts_mean else 0
 
     def _head_losses(
         self,
         network: CamssNetwork,
-        tokens: Tensor,
-        condition: Tensor,
-        weight: Tensor,
+        part: int,
+        given: tuple[Tensor, Tensor, Tensor],
         generator: Generator,
     ) -> dict[str, Tensor]:
+        """Losses of the heads, given latents, conditions and weights of the whole batch."""
         # Where the head alone makes the map, all chips train it.
-        part = slice(self._part(tokens) if network.head.predicts_mean else len(tokens))
-        given = tokens[part], condition[part], weight[part]
-        losses = {"head": self._training.flow * network.head.loss(*given, generator)}
+        few = slice(part if network.head.predicts_mean else None)
+        tokens, condition, weight = (tensor[few] for tensor in given)
+        if not len(tokens):
+            return {}
+        drawn = network.head.loss(tokens, condition, weight, generator)
+        losses = {"head": self._training.flow * drawn}
         if network.student is not None:
-            given = (
-                given[0],
-                given[1].detach(),
-                given[2],
-            )  # the trunk is not the student's to change
-            loss = mean_flow_loss(network.student, *given, generator)
-            losses["one_step"] = self._training.flow * loss
+            fixed = condition.detach()  # the trunk is not the student's to change
+            drawn = mean_flow_loss(network.student, tokens, fixed, weight, generator)
+            losses["one_step"] = self._training.flow * drawn
         return losses
 
-    def _decoded(
+    def _reconstruction(
         self,
         network: CamssNetwork,
         latents: Tensor,
         guide: Sequence[Tensor],
-        drop: Tensor,
+        labels: Tensor,
         generator: Generator,
     ) -> Tensor:
-        """Logits of a part of the true latents, then of all predicted ones if there are any."""
-        part = self._part(drop)
-        keep = self._keep(part, drop, generator)[: len(latents)]
-        guide = [torch.cat([features[:part], features])[: len(latents)] for features in guide]
-        logits: Tensor = network.decoder(latents, guide, keep)
-        return logits
-
-    def _map_losses(self, logits: Tensor, labels: Tensor, drop: Tensor) -> dict[str, Tensor]:
-        part, weights = self._part(labels), self._weights.to(labels.device)
-        rebuilt = map_loss(logits[:part], labels[:part], weights, dice=0)
-        losses = {"reconstruction": self._training.reconstruction * rebuilt}
-        if len(logits) > part:
-            imaged = labels.masked_fill(drop[:, None, None], IGNORED)
-            losses["map"] = map_loss(logits[part:], imaged, weights, self._training.dice)
-        return losses
+        """The loss of true latents that are decoded, most of them without the image's features."""
+        keep = (~_coins(_UNGUIDED, (len(labels),), generator)).float().to(labels.device)
+        steady = _steady(network.decoder) if network.head.predicts_mean else nullcontext()
+        with steady:
+            logits = network.decoder(latents, guide, keep)
+        weights = self._weights.to(labels.device)
+        return self._training.reconstruction * map_loss(logits, labels, weights, dice=0)
 
     def _known(self, tokens: Tensor, generator: Generator) -> Tensor:
         """Which mask tokens are told: none in most chips, up to 70 % of them in the others."""
@@ -219,17 +225,29 @@ class CamssObjective:
         share = torch.rand(batch, generator=generator) * 0.7 * told
         return torch.rand(batch, height, width, generator=generator) < share[:, None, None]
 
-    def _keep(self, part: int, drop: Tensor, generator: Generator) -> Tensor:
-        """For true latents, then for predicted ones: 1 where the decoder may see the image."""
-        guided = ~_coins(_UNGUIDED, (part,), generator).to(drop.device)
-        mapped = ~_coins(self._training.guide_dropout, drop.shape, generator).to(drop.device)
-        return torch.cat([guided, mapped & ~drop]).float()
-
 
 def _ours(network: nn.Module) -> CamssNetwork:
     if not isinstance(network, CamssNetwork):
         raise TypeError(f"wants a CamssNetwork, got {type(network).__name__}")
     return network
+
+
+@contextmanager
+def _steady(decoder: nn.Module) -> Iterator[None]:
+    """Let a decoder's normalizations go by their running statistics, and leave these alone.
+
+    Those of the batch are the map's. True latents have others: mixed in, they would spoil the
+    map's, in training and afterwards.
+    """
+    norms = [module for module in decoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    training = [norm for norm in norms if norm.training]
+    for norm in training:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in training:
+            norm.train()
 
 
 def _coins(share: float, shape: tuple[int, ...], generator: Generator) -> Tensor:

@@ -145,7 +145,11 @@ class Training(_Strict):
     reconstruction: float = Field(default=0.5, ge=0)
     """Weight of the tokenizer's cross-entropy, which keeps the decoder in the latent space."""
 
-    flow: float = Field(default=0.4, ge=0)
+    rehearsed: float = Field(default=0.25, ge=0, le=1)
+    """Share of the steps that also train the tokenizer, and the head at all noise levels; all do
+    where the head makes no map in one step."""
+
+    flow: float = Field(default=0.1, ge=0)
     """Weight of the flow-matching loss."""
 
     kl: float = Field(default=1e-4, ge=0)

@@ -7,7 +7,7 @@ import torch
 from torch import Generator
 
 from geocamss.models.camss.config import CamssConfig
-from geocamss.models.camss.network import build
+from geocamss.models.camss.network import CamssNetwork, build
 from geocamss.training.batches import Batch
 from geocamss.training.objective import (
     CamssObjective,
@@ -22,6 +22,7 @@ from tests.models.camss.networks import KINDS, config
 CONFIG = CamssConfig(
     pyramid=(8, 8, 16),
     blocks=(0, 0, 1),
+    stride=8,
     latent=4,
     width=16,
     layers=1,
@@ -43,10 +44,12 @@ def batch() -> Batch:
     return Batch(chips, labels.masked_fill(~valid, 255), valid)
 
 
-def losses(given: Batch, **training) -> dict[str, torch.Tensor]:
+def losses(
+    given: Batch, network: CamssNetwork | None = None, **training
+) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    network = build(CONFIG, 3, 4)
-    objective = CamssObjective(Training(**training), torch.ones(4))
+    network = build(CONFIG, 3, 4) if network is None else network
+    objective = CamssObjective(Training(**{"rehearsed": 1, **training}), torch.ones(4))
     return objective.losses(network, given, Generator().manual_seed(1))
 
 
@@ -54,7 +57,7 @@ def losses(given: Batch, **training) -> dict[str, torch.Tensor]:
 def test_every_part_of_the_network_gets_a_gradient(kind):
     torch.manual_seed(0)
     network = build(config(kind), 3, 4)
-    objective = CamssObjective(Training(null_image=0.5, revealed=0.9), torch.ones(4))
+    objective = CamssObjective(Training(null_image=0.5, revealed=0.9, rehearsed=1), torch.ones(4))
     # Twice: what is zero in a new head lets gradients through from the second step on.
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     reached = set()
@@ -88,6 +91,24 @@ def test_a_batch_without_labels_costs_nothing_and_breaks_nothing():
     assert found["head"] == 0
     assert found["mean"] == 0
     assert torch.isfinite(torch.stack(list(found.values()))).all()
+
+
+def test_the_map_does_not_know_whether_the_tokenizer_was_trained_beside_it():
+    """Neither its loss nor the decoder's statistics do."""
+    alone, beside = build(CONFIG, 3, 4), build(CONFIG, 3, 4)
+    beside.load_state_dict(alone.state_dict())
+    # Nothing but the tokenizer's training is left to chance.
+    quiet = {"null_image": 0, "revealed": 0, "guide_dropout": 0}
+    without = losses(batch(), alone, rehearsed=0, **quiet)
+    found = losses(batch(), beside, rehearsed=1, **quiet)
+    assert set(without) == {"map", "mean"}
+    assert set(found) == {"map", "mean", "head", "code", "reconstruction"}
+    assert torch.equal(found["map"], without["map"])
+    theirs = alone.decoder.state_dict()
+    assert theirs["enter.0.norm.num_batches_tracked"] == 1
+    for name, value in beside.decoder.state_dict().items():
+        assert torch.equal(value, theirs[name]), name
+    assert all(m.training for m in beside.decoder.modules())
 
 
 def test_dice_is_zero_for_a_perfect_map_and_one_for_a_wrong_one():
