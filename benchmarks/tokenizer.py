@@ -34,14 +34,15 @@ from geocamss.training.sources import IGNORED, load_source
 
 ROOT = Path(__file__).resolve().parent.parent
 
-COARSE = {
-    "stride": 16,
-    "pyramid": (32, 64, 128, 128),
-    "blocks": (1, 2, 3, 1),
-    "tokenizer": (64, 96, 96),
-    "decoder": (32, 64, 96, 96),
+FINE = {
+    "stride": 8,
+    "pyramid": (16, 32, 64, 112),
+    "blocks": (0, 1, 1, 1),
+    "latent": 16,
+    "tokenizer": (64, 96),
+    "decoder": (16, 32, 64, 96),
 }
-KINDS = {"KL f8": {}, "KL f16": COARSE, "VQ f8": {"code": "vq"}}
+KINDS = {"KL f8": FINE, "KL f16": {}, "VQ f8": {**FINE, "code": "vq"}}
 """What differs from the default configuration."""
 
 CHIP, BATCH, RATE, COMMITMENT, KL = 128, 16, 3e-3, 0.25, 1e-4

@@ -20,6 +20,7 @@ from geocamss.models.checkpoint import save
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file whose weights are drawn, not trained: what it maps does not matter here."""
     config = CamssConfig(
+        stride=8,
         pyramid=(8, 8, 16),
         blocks=(0, 0, 1),
         latent=4,

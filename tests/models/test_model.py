@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from geocamss.errors import ModelError
 from geocamss.modelcard import ModelCard
-from geocamss.models.camss.config import STRIDE, CamssConfig
+from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.model import CamssSegmenter
 from geocamss.models.camss.network import build, tokens_seen
 from geocamss.models.segmenter import Sampling, Segmenter
 
+STRIDE = 8
 TINY = CamssConfig(
+    stride=STRIDE,
     pyramid=(8, 8, 16),
     blocks=(1, 1, 1),
     latent=4,

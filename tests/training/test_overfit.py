@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 from tests.training.test_augment import PLAIN
 
 SMALL = CamssConfig(
+    stride=8,
     pyramid=(24, 32, 48),
     blocks=(1, 1, 1),
     latent=8,

@@ -30,6 +30,7 @@ from geocamss.training.train import train
 COLORS = {"sand": (10, 20, 30), "sea": (200, 100, 0)}
 
 TINY = {
+    "stride": 8,
     "pyramid": [8, 8, 16],
     "blocks": [0, 1, 1],
     "latent": 4,

@@ -10,14 +10,15 @@ __all__ = ["SIZES"]
 SIZES: Mapping[str, Mapping[str, Any]] = {
     "tiny": {},
     "small": {
-        "pyramid": (48, 96, 192),
+        "pyramid": (24, 48, 96, 160, 256),
+        "blocks": (0, 1, 1, 1, 2),
         "width": 192,
-        "layers": 6,
+        "layers": 3,
         "heads": 3,
         "head_width": 192,
         "head_layers": 3,
-        "tokenizer": (64, 128),
-        "decoder": (48, 96, 128),
+        "tokenizer": (64, 96, 128),
+        "decoder": (24, 48, 96, 128, 160),
     },
     "base": {
         "stride": 16,
@@ -33,6 +34,7 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
         "head_layers": 6,
         "tokenizer": (64, 128, 192),
         "decoder": (64, 96, 128, 192),
+        "latent": 16,
     },
 }
 """Fields by name: ``tiny`` are the defaults, for CPUs, ``small`` suits a laptop, and ``base`` has

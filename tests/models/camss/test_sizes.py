@@ -11,6 +11,8 @@ from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.network import CamssNetwork, build
 from geocamss.models.camss.sizes import SIZES
 from geocamss.models.checkpoint import load_network
+from geocamss.training.recipe import load_recipe
+from tests.conftest import ROOT
 
 PUBLISHED = 217_097_760
 """Weights of transformer and head as the paper's code builds them, 217.1 M; its frozen image
@@ -42,7 +44,7 @@ def test_the_base_has_the_weights_of_the_paper():
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_can_be_built(size):
     network = on_meta(size)
-    assert network.stride == (16 if size == "base" else 8)
+    assert network.stride == 16
     assert count(network) > 1e6
 
 
@@ -53,11 +55,17 @@ def test_sizes_grow():
 
 
 def test_tiny_is_the_default_and_what_ships():
-    shipped, card = load_network(registry.path(registry.DEFAULT))
+    shipped, _ = load_network(registry.path(registry.DEFAULT))
     assert CamssConfig.model_validate("tiny") == CamssConfig()
-    assert CamssConfig.of(card.parameters, "card") == CamssConfig()
     ours = build(CamssConfig(), 3, 5).state_dict()
     assert list(ours) == list(shipped.state_dict())
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_a_shipped_model_has_the_sizes_that_its_recipe_asks_for(name):
+    _, card = load_network(registry.path(name))
+    recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
+    assert CamssConfig.of(card.parameters, "card") == recipe.model
 
 
 def test_fields_come_before_the_named_size():
@@ -69,9 +77,10 @@ def test_fields_come_before_the_named_size():
     ("fields", "words"),
     [
         ({"size": "huge"}, "tiny, small, base"),
-        ({"stride": 16}, "pyramid must have 4 entries at stride 16, got 3"),
-        ({"decoder": (8, 8)}, "decoder must have 3 entries at stride 8, got 2"),
-        ({"tokens": "sequence"}, "pool must be 1"),
+        ({"stride": 8}, "pyramid must have 3 or 4 entries at stride 8, got 5"),
+        ({"pyramid": (8, 8, 8, 8)}, "blocks must have 4 .* a pyramid of 4, got 5"),
+        ({"decoder": (8, 8)}, "decoder must have 5 entries at stride 16 .* got 2"),
+        ({"tokens": "sequence", "pool": 2}, "pool must be 1"),
         ({"head": "gan"}, "head"),
         ({"width": 8193}, "width"),
         ({"wdith": 8}, "wdith"),
