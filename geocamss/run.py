@@ -25,6 +25,7 @@ from geocamss.scene.grid import Grid
 from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
 from geocamss.scene.tiles import Lattice, Layout
+from geocamss.scene.units import units_of
 from geocamss.scene.window import Window
 from geocamss.sizes import block_tiles, evened
 
@@ -118,8 +119,9 @@ class Run:
     @cached_property
     def engine(self) -> Engine:
         """What maps a block."""
-        bands = self.scene.select(self.segmenter.card)
-        normalizer = Normalizer.of(self.segmenter.card, [band.declared for band in bands])
+        card = self.segmenter.card
+        bands = self.scene.select(card)
+        normalizer = Normalizer.of(card, units_of(self.scene, bands, card))
         return Engine(
             self.layout,
             self.segmenter,
