@@ -5,7 +5,7 @@
 maps one scene again and again: with other blocks, threads, orders of blocks, an area of interest,
 and after an interruption; prints whether the bytes of the class map are the same. Then with other
 batch sizes, in float32 and bfloat16, and on a GPU if there is one; prints the share of pixels that
-differ.
+differ. Ends with exit code 1 if bytes differ where none may, or more pixels than is stated below.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -40,6 +41,12 @@ from geocamss.products import write_products
 from geocamss.request import Request
 from geocamss.run import Run
 from geocamss.scene.gdal import gdal_environment
+
+OTHER_BATCH = 1e-5
+"""At most this share of the pixels differs between batch sizes."""
+
+OTHER_ARITHMETIC = 0.01
+"""And this between number formats, and between a processor and a GPU."""
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -145,15 +152,15 @@ def same_part(maker: Maker, whole: Path) -> bool:
     return bool(inside.any() and (part[inside] == same[inside]).all())
 
 
-def shares(maker: Maker, whole: Path, network: str) -> Iterator[tuple[str, float]]:
-    """Shares of pixels that other arithmetic changes."""
+def shares(maker: Maker, whole: Path, network: str) -> Iterator[tuple[str, float, float]]:
+    """Shares of pixels that other arithmetic changes, and the largest that are right."""
     expected = pixels(whole)
 
     def differ(path: Path) -> float:
         return float((pixels(path) != expected).mean())
 
     for batch in (2, 3, 8):
-        yield f"batches of {batch}", differ(maker.map(maker.run(batch_size=batch)))
+        yield f"batches of {batch}", differ(maker.map(maker.run(batch_size=batch))), OTHER_BATCH
     if network == "default":
         trained, card = load_network(resolve(DEFAULT))
         devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -161,9 +168,10 @@ def shares(maker: Maker, whole: Path, network: str) -> Iterator[tuple[str, float
             for dtype in (torch.float32, torch.bfloat16):
                 model = CamssSegmenter(trained, card, torch.device(device), dtype)
                 name = f"{device} {str(dtype).removeprefix('torch.')}"
-                yield name, differ(maker.map(maker.run(model=model)))
+                yield name, differ(maker.map(maker.run(model=model))), OTHER_ARITHMETIC
     elif torch.cuda.is_available():
-        yield "cuda", differ(maker.map(maker.run(model=_segmenter(network, "cuda"))))
+        there = maker.run(model=_segmenter(network, "cuda"))
+        yield "cuda", differ(maker.map(there)), OTHER_ARITHMETIC
 
 
 def _segmenter(network: str, device: str = "cpu") -> Segmenter:
@@ -199,11 +207,15 @@ def main() -> None:
         for what, same in exact(maker, whole):
             found["exact"][what] = same
             print(f"{what:<36}{'the same' if same else 'DIFFERENT'}", flush=True)
-        for what, share in shares(maker, whole, options.network):
+        wrong = not all(found["exact"].values())
+        for what, share, most in shares(maker, whole, options.network):
             found["shares"][what] = share
-            print(f"{what:<36}{share:.2e} of the pixels differ", flush=True)
+            wrong |= share > most
+            said = "" if share <= most else f": MORE THAN {most:g}"
+            print(f"{what:<36}{share:.2e} of the pixels differ{said}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    sys.exit(int(wrong))
 
 
 if __name__ == "__main__":

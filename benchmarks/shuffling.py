@@ -28,7 +28,7 @@ from geocamss.modelcard import ModelCard
 from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.encoder import ImageEncoder
 from geocamss.models.camss.network import CamssNetwork, build
-from geocamss.training.batches import Batches, Pool, class_frequencies, physical, white
+from geocamss.training.batches import Batches, Pool, class_frequencies, physical, tones
 from geocamss.training.evaluation import score_images
 from geocamss.training.loop import Loop
 from geocamss.training.objective import CamssObjective, class_weights
@@ -150,11 +150,12 @@ def pretrained(
 ) -> dict[str, Tensor]:
     """An encoder pretrained on the training pictures of a task, without their labels."""
     card = task.card
-    bright = white(card)
+    black, white = tones(card)
     pools = [
         Pool(
             tuple(
-                replace(image, image=physical(image.image, card) / bright) for image in pool.images
+                replace(image, image=(physical(image.image, card) - black) / (white - black))
+                for image in pool.images
             ),
             pool.weight,
         )
