@@ -19,6 +19,10 @@ from geocamss.training.sources import IGNORED, LabeledImage
 
 __all__ = ["Chip", "chance", "colorize", "cut", "hide_corner"]
 
+AIMED = 0.9
+"""So many of the chips without a label are cut again where one is. The others still show what the
+unlabeled ground looks like, which statistics of the network come from."""
+
 
 @dataclass(frozen=True)
 class Chip:
@@ -46,6 +50,10 @@ def chance(share: float, generator: Generator) -> bool:
 def cut(source: LabeledImage, size: int, how: Augmentation, generator: Generator) -> Chip:
     """Cut a random square out of an image: zoomed, stretched, turned and flipped.
 
+    All places are equally likely; but where no label lies, most chips are cut anew around a
+    labeled pixel, if the image has any: of a few fields in a large scene, nothing would be seen
+    otherwise. On an image that is labeled all over this changes nothing.
+
     The image is sampled bilinearly, labels and validity by nearest neighbor; what lies outside
     the image is ignored and not valid.
 
@@ -62,8 +70,12 @@ def cut(source: LabeledImage, size: int, how: Augmentation, generator: Generator
     tall, wide = size / zoom * apart, size / zoom / apart
     # Chip pixels wider than one and a half of the image's are means, not samples, of these.
     factor = max(1, int(tall / size + 0.5))
-    window = _window(source, (tall, wide), angle, factor, generator)
-    image, labels, valid = _sample(window, size, (tall, wide), angle, factor)
+    first = _anywhere(source, (tall, wide), angle, factor, generator)
+    image, labels, valid = _sample(first, size, (tall, wide), angle, factor)
+    unseen = bool((labels == IGNORED).all())
+    if unseen and source.places.total and chance(AIMED, generator):
+        second = _around_a_label(source, (tall, wide), angle, factor, generator)
+        image, labels, valid = _sample(second, size, (tall, wide), angle, factor)
     quarter = int(torch.randint(4, (), generator=generator))
     flip = chance(0.5, generator)
 
@@ -74,33 +86,57 @@ def cut(source: LabeledImage, size: int, how: Augmentation, generator: Generator
     return Chip(turn(image), turn(labels), turn(valid))
 
 
-def _window(
+def _anywhere(
     source: LabeledImage,
     box: tuple[float, float],
     angle: float,
     factor: int,
     generator: Generator,
 ) -> LabeledImage:
-    """A part of the image that holds a turned box, or as much of it as the image has.
+    """A part of the image that holds a turned box, or as much of it as the image has."""
+    sides = _sides(source, box, angle, factor)
+    rows, cols = (
+        int(torch.randint(length - side + 1, (), generator=generator))
+        for length, side in zip(source.labels.shape, sides, strict=True)
+    )
+    return source.part(slice(rows, rows + sides[0]), slice(cols, cols + sides[1]))
 
-    Its sides are multiples of ``factor``: pixels can then be averaged without a rest.
+
+def _around_a_label(
+    source: LabeledImage,
+    box: tuple[float, float],
+    angle: float,
+    factor: int,
+    generator: Generator,
+) -> LabeledImage:
+    """As ``_anywhere``, with a labeled pixel anywhere in the box."""
+    place = source.places.draw(generator)
+    down, right = (_uniform(-0.5, 0.5, generator) * side for side in box)
+    sine, cosine = math.sin(angle), math.cos(angle)
+    away = down * cosine + right * sine, right * cosine - down * sine  # of the pixel, in the box
+    slices = []
+    sides = _sides(source, box, angle, factor)
+    for length, side, pixel, off in zip(source.labels.shape, sides, place, away, strict=True):
+        first = min(max(round(pixel + 0.5 - off - side / 2), 0), length - side)
+        slices.append(slice(first, first + side))
+    return source.part(*slices)
+
+
+def _sides(
+    source: LabeledImage, box: tuple[float, float], angle: float, factor: int
+) -> tuple[int, int]:
+    """Height and width of the part of an image that a turned box needs, if the image has it.
+
+    They are multiples of ``factor``: pixels can then be averaged without a rest.
     """
     tall, wide = box
     sine, cosine = abs(math.sin(angle)), abs(math.cos(angle))
     need = (math.ceil(tall * cosine + wide * sine), math.ceil(tall * sine + wide * cosine))
-    slices = []
+    sides = []
     for length, wanted in zip(source.labels.shape, need, strict=True):
-        taken = min(length, wanted + -wanted % factor)
-        taken -= taken % factor if taken > factor else 0
-        first = int(torch.randint(length - taken + 1, (), generator=generator))
-        slices.append(slice(first, first + taken))
-    rows, cols = slices
-    return LabeledImage(
-        source.name,
-        source.image[:, rows, cols],
-        source.labels[rows, cols],
-        source.valid[rows, cols],
-    )
+        side = min(length, wanted + -wanted % factor)
+        sides.append(side - (side % factor if side > factor else 0))
+    return sides[0], sides[1]
 
 
 def _sample(
@@ -132,7 +168,7 @@ def _filled(window: LabeledImage) -> Tensor:
 
     Zooming and blurring would else mix nodata into the pixels beside it.
     """
-    image, valid = window.image.float(), window.valid
+    image, valid = window.pixels(), window.valid
     if bool(valid.all()) or not bool(valid.any()):
         return image
     return torch.where(valid, image, image[:, valid].mean(1)[:, None, None])

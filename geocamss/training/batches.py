@@ -82,7 +82,7 @@ def physical(image: Tensor, card: ModelCard) -> Tensor:
 
 
 class Batches(Dataset[Batch]):
-    """Batch ``index`` of a run; images are drawn by area, sources by weight."""
+    """Batch ``index`` of a run; images are drawn by labeled area, sources by weight."""
 
     def __init__(
         self, pools: Sequence[Pool], card: ModelCard, training: Training, first: int, count: int
@@ -143,7 +143,10 @@ def tones(card: ModelCard) -> tuple[Tensor, Tensor]:
 
 
 def image_chances(pools: Sequence[Pool]) -> Tensor:
-    """How often each image of all pools is drawn, by its area and its source's weight."""
+    """How often each image of all pools is drawn, by its source's weight and its area.
+
+    What counts of the area is the ground near labels; all of it where no image has any.
+    """
     return torch.cat([_chances(pool) for pool in pools])
 
 
@@ -155,7 +158,9 @@ def choose_image(
 
 
 def _chances(pool: Pool) -> Tensor:
-    areas = torch.tensor([float(item.labels.numel()) ** 0.5 for item in pool.images])
+    labeled = [item.places.area for item in pool.images]
+    counted = labeled if any(labeled) else [item.labels.numel() for item in pool.images]
+    areas = torch.tensor([float(area) ** 0.5 for area in counted])
     return areas / areas.sum() * pool.weight
 
 
@@ -164,6 +169,6 @@ def class_frequencies(pools: Sequence[Pool], classes: int) -> Tensor:
     total = torch.zeros(classes)
     for pool in pools:
         for item, share in zip(pool.images, _chances(pool), strict=True):
-            counts = torch.bincount(item.labels.reshape(-1).long(), minlength=256)[:classes].float()
+            counts = torch.bincount(item.labels.reshape(-1), minlength=256)[:classes].float()
             total += counts / counts.sum().clamp(min=1) * share
     return total / total.sum().clamp(min=1e-9)

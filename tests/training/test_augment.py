@@ -10,9 +10,17 @@ from torch import Generator
 
 from geocamss.modelcard import ModelCard
 from geocamss.training.augment import Chip, colorize, cut, hide_corner
-from geocamss.training.batches import Batches, Pool, class_frequencies, normalize, tones
+from geocamss.training.batches import (
+    Batches,
+    Pool,
+    class_frequencies,
+    image_chances,
+    normalize,
+    tones,
+)
 from geocamss.training.recipe import Augmentation, Training
-from geocamss.training.sources import LabeledImage
+from geocamss.training.sources import IGNORED, LabeledImage
+from geocamss.training.sources.places import Places
 
 PLAIN = Augmentation(
     scale=(1, 1),
@@ -76,6 +84,69 @@ def test_without_zoom_and_turning_chips_are_exact_parts(seed):
     chip = cut(source, 32, PLAIN, Generator().manual_seed(seed))
     inside = chip.valid
     assert torch.allclose(chip.image[0][inside], chip.labels[inside] * 100.0, atol=0.1)
+
+
+def fields(side: int = 1000, count: int = 12, width: int = 20) -> LabeledImage:
+    """A few small labeled squares in a large image."""
+    labels = torch.full((side, side), IGNORED, dtype=torch.uint8)
+    corners = torch.randint(side - width, (count, 2), generator=Generator().manual_seed(1))
+    for number, (row, col) in enumerate(corners.tolist()):
+        labels[row : row + width, col : col + width] = number % 3
+    return LabeledImage("fields", torch.zeros(2, side, side), labels, labels >= 0)
+
+
+@pytest.mark.parametrize("rotation", [0.0, 1.0])
+def test_few_labels_in_a_large_image_are_seen_in_most_chips(rotation):
+    source, generator = fields(), Generator().manual_seed(0)
+    how = Augmentation(rotation=rotation)
+    chips = [cut(source, 64, how, generator).labels for _ in range(300)]
+    seen = [bool((labels != IGNORED).any()) for labels in chips]
+    assert 0.85 < sum(seen) / len(seen) < 0.98
+    # Wherever in the chip, and not in its middle alone.
+    shares = torch.stack([labels != IGNORED for labels in chips]).float().mean(0)
+    quarters = [float(part.mean()) for half in shares.chunk(2) for part in half.chunk(2, 1)]
+    assert max(quarters) < 2 * min(quarters)
+
+
+@given(st.integers(0, 2**32), st.booleans())
+def test_a_labeled_image_is_cut_anywhere(seed, turned):
+    item = picture(200, 300)
+    unlabeled = LabeledImage(
+        "no labels", item.image, torch.full_like(item.labels, IGNORED), item.valid
+    )
+    how = Augmentation(rotation=float(turned))
+    chip, other = (cut(i, 48, how, Generator().manual_seed(seed)) for i in (item, unlabeled))
+    assert torch.equal(chip.image, other.image)
+    assert torch.equal(chip.valid, other.valid)
+
+
+def test_every_labeled_pixel_is_as_likely_as_any_other():
+    labeled = torch.rand(70, 90, generator=Generator().manual_seed(2)) < 0.004
+    labeled[64:, 80:] = True  # a cell at the corner that is no whole one
+    places, generator = Places.of(labeled), Generator().manual_seed(0)
+    counts = torch.zeros(labeled.shape)
+    draws = 200 * places.total
+    for _ in range(draws):
+        counts[places.draw(generator)] += 1
+    assert places.total == int(labeled.sum())
+    assert not counts[~labeled].any()
+    chi_squared = float(((counts[labeled] - 200) ** 2 / 200).sum())
+    freedom = places.total - 1
+    assert abs(chi_squared - freedom) < 4 * (2 * freedom) ** 0.5
+    with pytest.raises(ValueError, match="no pixel is labeled"):
+        Places.of(torch.zeros(5, 5, dtype=torch.bool)).draw(generator)
+
+
+def test_images_are_drawn_by_the_ground_near_their_labels():
+    dense = [picture(90, 70), picture(180, 140)]
+    torch.testing.assert_close(image_chances([Pool(dense, 3.0)]), torch.tensor([1.0, 2.0]))
+    few, many = image_chances([Pool([fields(), picture(1000, 1000)], 1.0)]).tolist()
+    assert few < many / 4
+    blank = [
+        LabeledImage("blank", item.image, torch.full_like(item.labels, IGNORED), item.valid)
+        for item in dense
+    ]
+    torch.testing.assert_close(image_chances([Pool(blank, 3.0)]), torch.tensor([1.0, 2.0]))
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

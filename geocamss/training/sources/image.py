@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
 from geocamss.scene.bands import canonical_name
 from geocamss.scene.grid import Grid
+from geocamss.training.sources.places import Places
 
 __all__ = [
     "IGNORED",
@@ -35,7 +37,7 @@ class LabeledImage:
     """Where it came from, for messages."""
 
     image: Tensor
-    """(C, H, W) uint8 or float32, as stored; the card's scale and offset make it physical."""
+    """(C, H, W) in the type of the file, which takes least memory; see ``pixels``."""
 
     labels: Tensor
     """(H, W) uint8, channel numbers of the class scheme; 255 is ignored."""
@@ -46,6 +48,9 @@ class LabeledImage:
     grid: Grid | None = None
     """Where on the ground it lies, if that is known."""
 
+    units: tuple[tuple[float, float], ...] | None = None
+    """Factor and summand by band, of numbers that are stored otherwise than the card describes."""
+
     def __post_init__(self) -> None:
         size = tuple(self.image.shape[1:])
         if self.image.ndim != 3 or self.labels.shape != size or self.valid.shape != size:
@@ -53,6 +58,29 @@ class LabeledImage:
                 f"{self.name}: image {tuple(self.image.shape)}, labels "
                 f"{tuple(self.labels.shape)} and validity {tuple(self.valid.shape)} must agree"
             )
+
+    def pixels(self) -> Tensor:
+        """(C, H, W) float32, as the card's scale and offset describe them."""
+        pixels = self.image.float()
+        if self.units is None:
+            return pixels
+        factor, summand = torch.tensor(self.units).T[:, :, None, None]
+        return pixels * factor + summand
+
+    def part(self, rows: slice, cols: slice) -> LabeledImage:
+        """A window of it, which shares its memory and has no grid."""
+        return LabeledImage(
+            self.name,
+            self.image[:, rows, cols],
+            self.labels[rows, cols],
+            self.valid[rows, cols],
+            units=self.units,
+        )
+
+    @cached_property
+    def places(self) -> Places:
+        """Where its labels lie."""
+        return Places.of(self.labels != IGNORED)
 
 
 def channel_table(values: dict[int, int]) -> Tensor:
