@@ -13,7 +13,10 @@ from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.training.batches import normalize, physical
 from geocamss.training.sources import IGNORED, LabeledImage
 
-__all__ = ["map_image", "score_images"]
+__all__ = ["map_image", "map_labeled", "score_images"]
+
+LEAST_WEIGHT = 1e-12
+"""Far below the weight of any chip over its pixels: what no chip has seen stays 0."""
 
 
 def score_images(
@@ -29,10 +32,23 @@ def score_images(
     classes = len(segmenter.card.classes)
     total = np.zeros((classes, classes + 1), np.int64)
     for item in images:
-        predicted = map_image(segmenter, item, sampling or Sampling()).argmax(0)
-        labels = item.labels.masked_fill(~item.valid, IGNORED)
-        total += confusion(predicted.numpy(), labels.numpy(), classes)
+        for found, labels in map_labeled(segmenter, item, sampling or Sampling()):
+            total += confusion(found.argmax(0).numpy(), labels.numpy(), classes)
     return scores(total)
+
+
+def map_labeled(
+    segmenter: Segmenter, item: LabeledImage, sampling: Sampling
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Map what an image has labels of: chips without any are left out.
+
+    Yields:
+        Strips from above to below: probabilities (K, h, W) float32, right wherever there is a
+        label, and labels (h, W) uint8, 255 where they do not count.
+    """
+    labels = item.labels.masked_fill(~item.valid, IGNORED)
+    for rows, found in _strips(segmenter, item, sampling, labels != IGNORED):
+        yield found, labels[rows]
 
 
 def map_image(segmenter: Segmenter, item: LabeledImage, sampling: Sampling) -> Tensor:
@@ -41,30 +57,81 @@ def map_image(segmenter: Segmenter, item: LabeledImage, sampling: Sampling) -> T
     Returns:
         (K, H, W) float32.
     """
+    everywhere = torch.ones_like(item.valid)
+    return torch.cat([f for _, f in _strips(segmenter, item, sampling, everywhere)], dim=1)
+
+
+def _strips(
+    segmenter: Segmenter, item: LabeledImage, sampling: Sampling, wanted: Tensor
+) -> Iterator[tuple[slice, Tensor]]:
+    """Map the chips that hold a wanted pixel; one row of chips is held in memory.
+
+    Args:
+        segmenter: The model.
+        item: What to map.
+        sampling: How to draw.
+        wanted: (H, W) bool.
+
+    Yields:
+        Rows, without a gap, and their probabilities (K, h, W) float32: 0 outside the chips.
+    """
     card = segmenter.card
     height, width = item.labels.shape
-    image = normalize(physical(item.image, card), item.valid, card)
-    total = torch.zeros(len(card.classes), height, width)
-    weights = torch.zeros(height, width)
     ramp = _ramp(card.chip, card.overlap)
     step = card.chip - card.overlap
+    total = torch.zeros(len(card.classes), card.chip, width)  # of the chips' rows
+    weights = torch.zeros(card.chip, width)
     for row, rows in _spans(height, card.chip, step, card.halo):
         for col, cols in _spans(width, card.chip, step, card.halo):
-            chip = torch.zeros(1, len(card.bands), card.chip, card.chip)
-            valid = torch.zeros(1, card.chip, card.chip, dtype=torch.bool)
+            if not bool(wanted[rows, cols].any()):
+                continue
             inside = (
                 slice(rows.start - row, rows.stop - row),
                 slice(cols.start - col, cols.stop - col),
             )
-            chip[0][(slice(None), *inside)] = image[:, rows, cols]
-            valid[0][inside] = item.valid[rows, cols]
-            corner = torch.tensor([[row, col]])
-            to = segmenter.device
-            found = segmenter(chip.to(to), valid.to(to), corner, sampling)[0].float().cpu()
+            found = _map_chip(segmenter, item.part(rows, cols), (row, col), inside, sampling)
             weight = (ramp[:, None] * ramp[None, :])[inside]
-            total[:, rows, cols] += found[(slice(None), *inside)] * weight
-            weights[rows, cols] += weight
-    return total / weights
+            total[:, inside[0], cols] += found * weight
+            weights[inside[0], cols] += weight
+        # What the next row of chips does not reach is finished.
+        last = row + step >= height - card.halo
+        done = slice(max(-row, 0), min(card.chip if last else step, height - row))
+        yield (
+            slice(row + done.start, row + done.stop),
+            total[:, done] / weights[done].clamp(min=LEAST_WEIGHT),
+        )
+        total, weights = _shifted(total, step), _shifted(weights, step)
+
+
+def _map_chip(
+    segmenter: Segmenter,
+    part: LabeledImage,
+    corner: tuple[int, int],
+    inside: tuple[slice, slice],
+    sampling: Sampling,
+) -> Tensor:
+    """Probabilities of a part of an image, (K, h, w) float32.
+
+    Args:
+        segmenter: The model.
+        part: No larger than a chip.
+        corner: Row and column of the chip, in the image.
+        inside: Where in the chip the part lies.
+        sampling: How to draw.
+    """
+    card = segmenter.card
+    chip = torch.zeros(1, len(card.bands), card.chip, card.chip)
+    valid = torch.zeros(1, card.chip, card.chip, dtype=torch.bool)
+    chip[0][(slice(None), *inside)] = normalize(physical(part.pixels(), card), part.valid, card)
+    valid[0][inside] = part.valid
+    to = segmenter.device
+    found = segmenter(chip.to(to), valid.to(to), torch.tensor([corner]), sampling)
+    return found[0].float().cpu()[(slice(None), *inside)]
+
+
+def _shifted(rows: Tensor, step: int) -> Tensor:
+    """Rows (..., h, W) moved up by a step, with 0 below."""
+    return torch.cat([rows[..., step:, :], torch.zeros_like(rows[..., :step, :])], dim=-2)
 
 
 def _ramp(chip: int, overlap: int) -> Tensor:

@@ -64,7 +64,8 @@ def _written(image: LabeledImage, card: ModelCard, folder: Path) -> Pair:
     """A labeled image as two GeoTIFFs."""
     folder.mkdir(parents=True)
     scene, truth = folder / "scene.tif", folder / "labels.tif"
-    _write(scene, image.image.numpy(), image, image.valid.numpy())
+    pixels = image.image if image.units is None else image.pixels()
+    _write(scene, pixels.numpy(), image, image.valid.numpy())
     with quiet_gdal(), rasterio.open(scene, "r+") as dataset:
         dataset.descriptions = card.band_names
     values = np.full(256, NODATA, np.uint8)

@@ -8,17 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from geocamss.evaluation.scores import confusion, scores
 from geocamss.modelcard import ModelCard
 from geocamss.models.module import from_module
 from geocamss.models.segmenter import Sampling
 from geocamss.training.evaluation import map_image, score_images
-from geocamss.training.sources import LabeledImage
+from geocamss.training.sources import IGNORED, LabeledImage
 
 
 class Copy(nn.Module):
     """Logits are the channels: a map of an image is then its brightest channel."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.chips = 0
+
     def forward(self, x: Tensor) -> Tensor:
+        self.chips += len(x)
         return x
 
 
@@ -42,6 +48,26 @@ def test_mapping_by_chips_equals_mapping_at_once(height, width, size):
     found = map_image(segmenter, item, Sampling())
     assert torch.allclose(found, torch.softmax(image, 0), atol=1e-5)
     assert score_images(segmenter, [item, item]).accuracy == 1
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32), st.integers(1, 70), st.integers(1, 70))
+def test_what_has_no_label_is_not_mapped_and_scores_are_the_same(seed, height, width):
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.rand(2, height, width, generator=generator)
+    labels = torch.randint(2, (height, width), generator=generator).to(torch.uint8)
+    row, col = (int(torch.randint(n, (), generator=generator)) for n in (height, width))
+    few = torch.full_like(labels, IGNORED)
+    few[row : row + 3, col : col + 3] = labels[row : row + 3, col : col + 3]
+    item = LabeledImage("x", image, few, few >= 0)
+    network = Copy()
+    segmenter = from_module(network, card(16, 8))
+    found = score_images(segmenter, [item])
+    assert network.chips <= 3 * 3  # of 16 pixels, every 8
+    whole = map_image(segmenter, item, Sampling()).argmax(0)
+    expected = scores(confusion(whole.numpy(), few.numpy(), 2))
+    assert found.accuracy == pytest.approx(expected.accuracy)
+    assert found.iou == pytest.approx(expected.iou, nan_ok=True)
 
 
 def test_pixels_that_are_not_valid_are_not_scored():

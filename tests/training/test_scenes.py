@@ -95,7 +95,8 @@ def test_a_network_sees_in_training_what_it_sees_in_prediction(scene, tmp_path, 
         {**CARD.model_dump(), "mean": [0.1, 0.2], "std": [0.05, 0.1], "chip": 64, "overlap": 32}
     )
     (item,) = load_source(source(), card, tmp_path)
-    trained = normalize(physical(item.image, card), item.valid, card)
+    assert item.image.dtype is torch.uint16  # no larger than in the file
+    trained = normalize(physical(item.pixels(), card), item.valid, card)
     run = Request(model=from_module(torch.nn.Conv2d(2, 3, 1), card)).run(scene)
     with closing(run.reader()) as reader:
         pixels, valid = (torch.from_numpy(part)[None] for part in reader.read(run.grid.window))
@@ -206,10 +207,13 @@ def test_ground_in_training_and_validation_is_an_error(tmp_path):
     )
     assert not share_ground(most[0], held[0])
     check_apart(most, held)
+    # A large scene is in memory once.
+    assert most[0].image is held[0].image is whole[0].image
+    assert most[0].valid is held[0].valid
     with pytest.raises(RecipeError, match="same ground"):
         check_apart(whole, held)
     away = replace(whole[0].grid, transform=from_origin(400_000, 4_100_000, 30, 30))
-    elsewhere = replace(held[0], grid=away)
+    elsewhere = replace(held[0], image=held[0].image.flip(-1), grid=away)
     check_apart(whole, [elsewhere])
     with rasterio.open(tmp_path / "scene.tif") as file:
         left, bottom, right, top = transform_bounds(file.crs, 32613, *file.bounds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +17,14 @@ from geocamss.scene.band import SceneBand
 from geocamss.scene.bundle import Bundle, BundleBand
 from geocamss.scene.gdal import gdal_environment
 from geocamss.scene.grid import Grid, choose_grid
-from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
 from geocamss.scene.window import Window
-from geocamss.training.sources.image import IGNORED, LabeledImage, as_stored
+from geocamss.training.sources.image import IGNORED, LabeledImage
 from geocamss.training.sources.part import keep_part
+from geocamss.training.sources.pixels import STRIP, read_pixels
 from geocamss.training.sources.spec import ScenesSource
 
 __all__ = ["load_scenes"]
-
-STRIP = 512
-"""Rows that are read at once."""
 
 
 def load_scenes(source: ScenesSource, card: ModelCard, data: Path) -> list[LabeledImage]:
@@ -47,6 +44,8 @@ def load_scenes(source: ScenesSource, card: ModelCard, data: Path) -> list[Label
             )
             for name, scene, labels in _pairs(source, data)
         ]
+    except RecipeError:  # names its source already
+        raise
     except InputError as error:
         raise RecipeError(f"source {source.name!r}: {error}") from error
 
@@ -64,7 +63,7 @@ def _load(
     grid = choose_grid(scene, card.gsd)
     with gdal_environment(scene.path):
         normalizer = Normalizer.of(card, [band.declared for band in bands])
-        pixels, valid = _pixels(scene, bands, grid, normalizer.fill)
+        pixels, valid = read_pixels(scene, bands, grid, normalizer.fill)
         known = _labels(labels, grid, card)
     known = known.masked_fill(~valid, IGNORED)
     if not bool((known != IGNORED).any()):
@@ -72,8 +71,8 @@ def _load(
             f"source {source.name!r}: no pixel of {name} has a label of {labels.path}; "
             "do they show the same ground?"
         )
-    image = _stored(pixels, bands, card)
-    return LabeledImage(name, image, keep_part(known, source.part), valid, grid)
+    part = keep_part(known, source.part)
+    return LabeledImage(name, pixels, part, valid, grid, _units(bands, card))
 
 
 def _pairs(source: ScenesSource, data: Path) -> Iterator[tuple[str, str, str]]:
@@ -97,24 +96,6 @@ def _pairs(source: ScenesSource, data: Path) -> Iterator[tuple[str, str, str]]:
             yield str(path), str(path), str(labels)
 
 
-def _pixels(
-    scene: Scene, bands: tuple[SceneBand, ...], grid: Grid, fill: Sequence[float]
-) -> tuple[Tensor, Tensor]:
-    """All pixels of the grid as stored, (C, H, W), and their validity, (H, W)."""
-    height, width = grid.shape
-    values, valid = [], []
-    with SceneReader(scene, bands, grid, fill) as reader:
-        for row in range(0, height, STRIP):
-            window = Window(row, 0, min(STRIP, height - row), width)
-            some, usable = reader.read(window)
-            values.append(some)
-            valid.append(usable & grid.inside(window))
-    pixels = np.concatenate(values, axis=1)
-    if pixels.dtype != np.uint8:
-        pixels = pixels.astype(np.float32)
-    return torch.from_numpy(pixels), torch.from_numpy(np.concatenate(valid))
-
-
 def _labels(labels: LabelFile, grid: Grid, card: ModelCard) -> Tensor:
     """Channels of the whole grid, (H, W) uint8."""
     height, width = grid.shape
@@ -129,12 +110,14 @@ def _labels(labels: LabelFile, grid: Grid, card: ModelCard) -> Tensor:
     return torch.from_numpy(np.concatenate(strips))
 
 
-def _stored(pixels: Tensor, bands: tuple[SceneBand, ...], card: ModelCard) -> Tensor:
-    """Pixels as the card's scale and offset describe them, whatever the bands declare."""
+def _units(bands: tuple[SceneBand, ...], card: ModelCard) -> tuple[tuple[float, float], ...] | None:
+    """What makes of the pixels those that the card's scale and offset describe; None is nothing."""
     declared = [band.declared for band in bands]
     if not any(declared):
-        return pixels
+        return None
+    units = []
     own = zip(card.per_band("scale"), card.per_band("offset"), strict=True)
-    units = [theirs or mine for mine, theirs in zip(own, declared, strict=True)]
-    scale, offset = torch.tensor(units).T[:, :, None, None]
-    return as_stored(pixels.float() * scale + offset, card)
+    for said, (scale, offset) in zip(declared, own, strict=True):
+        theirs, zero = said or (scale, offset)
+        units.append((theirs / scale, (zero - offset) / scale))
+    return tuple(units)
