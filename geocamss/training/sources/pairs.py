@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from geocamss.classes import ClassScheme
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
+from geocamss.training.sources.ground import grid_of
 from geocamss.training.sources.image import IGNORED, LabeledImage, band_order
 from geocamss.training.sources.spec import PairSource
 
@@ -72,31 +74,42 @@ def pair_files(source: PairSource, data: Path) -> Iterator[tuple[Path, Path]]:
 def _load_pair(
     path: Path, mask_path: Path, source: PairSource, classes: ClassScheme, order: list[int]
 ) -> LabeledImage:
-    image, mask = _read_rgb(path)[order], _read_rgb(mask_path)
-    # A few images differ from their mask by a row or a column.
-    height, width = (min(a, b) for a, b in zip(image.shape[1:], mask.shape[1:], strict=True))
+    with _opened(mask_path) as dataset:
+        mask = _rgb(dataset, mask_path)
+    with _opened(path) as dataset:
+        image = _rgb(dataset, path)[order]
+        # A few images differ from their mask by a row or a column.
+        height, width = (min(a, b) for a, b in zip(image.shape[1:], mask.shape[1:], strict=True))
+        grid = grid_of(dataset, height, width)
     labels = parse_colors(mask[:, :height, :width], source.colors, classes)
     return LabeledImage(
         str(path),
         torch.from_numpy(image[:, :height, :width].copy()),
         torch.from_numpy(labels),
         torch.ones(height, width, dtype=torch.bool),
+        grid,
     )
 
 
-def _read_rgb(path: Path) -> np.ndarray:
-    """Red, green and blue of a picture, a palette looked up; (3, H, W) uint8."""
+@contextmanager
+def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
+    """A picture.
+
+    Raises:
+        RecipeError: it cannot be read.
+    """
     try:
         with warnings.catch_warnings():
-            # Training pairs line up by pixel; where on the ground they lie does not matter.
+            # Pictures and masks line up by pixel: most have no place on the ground.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path) as dataset:
-                return _rgb(dataset, path)
+                yield dataset
     except RasterioError as error:
         raise RecipeError(f"{path}: cannot be read: {error}") from None
 
 
 def _rgb(dataset: rasterio.DatasetReader, path: Path) -> np.ndarray:
+    """Red, green and blue of a picture, a palette looked up; (3, H, W) uint8."""
     if dataset.count >= 3:
         pixels: np.ndarray = dataset.read([1, 2, 3])
         return pixels
