@@ -6,7 +6,7 @@ import math
 import re
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -196,22 +196,22 @@ def read_bands(
     if not indices:
         raise SceneError(f"{path}: its only band is alpha; there is nothing to map")
     alpha = read_alpha(dataset, chosen)
+    lists = _Lists.of(dataset)
     for i in indices:
-        if "complex" in dataset.dtypes[i - 1]:
+        if "complex" in lists.dtypes[i - 1]:
             raise SceneError(
-                f"{path}: band {i} holds complex numbers ({dataset.dtypes[i - 1]}); "
+                f"{path}: band {i} holds complex numbers ({lists.dtypes[i - 1]}); "
                 "write their amplitude to a file and map that"
             )
-    if len(indices) == 1 and not chosen and _has_palette(dataset, indices[0]):
-        return _palette_bands(dataset, indices[0], alpha)
-    described = _descriptions(dataset)
-    clues = [_clues(path, dataset, i, described[i - 1], alone=len(indices) == 1) for i in indices]
+    if len(indices) == 1 and not chosen and _has_palette(dataset, lists, indices[0]):
+        return _palette_bands(lists, indices[0], alpha)
+    clues = [_clues(path, dataset, lists, i, alone=len(indices) == 1) for i in indices]
     texts = [Path(path).name, *(tags[k] for k in tags if k.upper() in _SENSOR_TAGS)]
     identities = identify_bands(clues, find_sensor(texts))
     by_user = {index: name for name, index in reversed(list(chosen.items()))}
     bands = []
     for clue, identity in zip(clues, identities, strict=True):
-        band = _stored_band(path, dataset, clue.index, alpha)
+        band = _stored_band(path, lists, clue.index, alpha)
         band = replace(band, label=clue.description, wavelength=identity.wavelength)
         if clue.index in by_user:
             band = replace(band, name=by_user[clue.index], wavelength=clue.wavelength)
@@ -254,9 +254,60 @@ def _item_bytes(dtype: str) -> int:
     return 4 if dtype == "complex_int16" else np.dtype(dtype).itemsize
 
 
-def _stored_band(path: str, dataset: Any, index: int, alpha: int | None) -> SceneBand:
+@dataclass(frozen=True)
+class _Lists:
+    """What a raster says of its bands, of all at once.
+
+    Asked for once: rasterio makes each of these lists anew, over all bands, whenever it is asked.
+    """
+
+    dtypes: tuple[str, ...]
+    """Data types, by numpy's names."""
+
+    scales: tuple[float, ...]
+    """Physical units per stored unit."""
+
+    offsets: tuple[float, ...]
+    """Physical units at stored 0."""
+
+    nodata: tuple[float | None, ...]
+    """Markers of missing pixels."""
+
+    tile_rows: tuple[int, ...]
+    """Rows of the file's own tiles."""
+
+    flags: tuple[Collection[MaskFlags], ...]
+    """How GDAL tells where a band is valid."""
+
+    colors: tuple[ColorInterp, ...]
+    """What a band is in a picture."""
+
+    descriptions: tuple[str, ...]
+    """What the file calls its bands; may be empty."""
+
+    wavelengths: tuple[float | None, ...]
+    """Centers in micrometers, from a header that lists all bands at once."""
+
+    @classmethod
+    def of(cls, dataset: Any) -> _Lists:
+        """Ask an open raster."""
+        least = TALL_TILE if dataset.driver == "VRT" else 1  # a VRT does not tell its files' tiles
+        return cls(
+            dtypes=tuple(dataset.dtypes),
+            scales=tuple(dataset.scales),
+            offsets=tuple(dataset.offsets),
+            nodata=tuple(dataset.nodatavals),
+            tile_rows=tuple(max(int(rows), least) for rows, _ in dataset.block_shapes),
+            flags=tuple(dataset.mask_flag_enums),
+            colors=tuple(dataset.colorinterp),
+            descriptions=tuple(_descriptions(dataset)),
+            wavelengths=tuple(_listed_wavelengths(dataset)),
+        )
+
+
+def _stored_band(path: str, lists: _Lists, index: int, alpha: int | None) -> SceneBand:
     """A band without what it shows: type, scaling, nodata."""
-    scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]
+    scale, offset = lists.scales[index - 1], lists.offsets[index - 1]
     if not (math.isfinite(scale) and math.isfinite(offset) and scale != 0):
         warnings.warn(
             f"{path}: band {index} declares scale {scale} and offset {offset}, which mean "
@@ -270,28 +321,22 @@ def _stored_band(path: str, dataset: Any, index: int, alpha: int | None) -> Scen
         name=None,
         label="",
         wavelength=None,
-        dtype=dataset.dtypes[index - 1],
+        dtype=lists.dtypes[index - 1],
         scale=float(scale),
         offset=float(offset),
-        nodata=dataset.nodatavals[index - 1],
-        mask=_mask(dataset, index, alpha),
-        tile_rows=_tile_rows(dataset, index),
+        nodata=lists.nodata[index - 1],
+        mask=_mask(lists, index, alpha),
+        tile_rows=lists.tile_rows[index - 1],
     )
 
 
-def _tile_rows(dataset: Any, index: int) -> int:
-    """Rows of a band's tiles; a VRT does not tell those of its files."""
-    rows = int(dataset.block_shapes[index - 1][0])
-    return max(rows, TALL_TILE) if dataset.driver == "VRT" else rows
-
-
-def _mask(dataset: Any, index: int, alpha: int | None) -> Mask:
+def _mask(lists: _Lists, index: int, alpha: int | None) -> Mask:
     """What tells where a band is valid, by GDAL's rules but for two cases.
 
     A nodata value does not shadow an alpha band: alpha is the plainer word. And a band that the
     user calls by another name is no alpha band, whatever its file says.
     """
-    flags = dataset.mask_flag_enums[index - 1]
+    flags = lists.flags[index - 1]
     if MaskFlags.all_valid in flags:
         return "none"
     if MaskFlags.alpha in flags:
@@ -299,21 +344,21 @@ def _mask(dataset: Any, index: int, alpha: int | None) -> Mask:
     whole: Mask = "dataset" if MaskFlags.per_dataset in flags else "band"
     if MaskFlags.nodata not in flags:
         return whole
-    if alpha is not None and dataset.dtypes[alpha - 1] in ("uint8", "uint16"):
+    if alpha is not None and lists.dtypes[alpha - 1] in ("uint8", "uint16"):
         return "alpha"
     return "nodata" if whole == "band" else whole
 
 
-def _has_palette(dataset: Any, index: int) -> bool:
+def _has_palette(dataset: Any, lists: _Lists, index: int) -> bool:
     return (
-        dataset.colorinterp[index - 1] == ColorInterp.palette
-        and dataset.dtypes[index - 1] in ("uint8", "uint16")
+        lists.colors[index - 1] == ColorInterp.palette
+        and lists.dtypes[index - 1] in ("uint8", "uint16")
         and bool(dataset.colormap(index))
     )
 
 
-def _palette_bands(dataset: Any, index: int, alpha: int | None) -> tuple[SceneBand, ...]:
-    mask, rows = _mask(dataset, index, alpha), _tile_rows(dataset, index)
+def _palette_bands(lists: _Lists, index: int, alpha: int | None) -> tuple[SceneBand, ...]:
+    mask, rows = _mask(lists, index, alpha), lists.tile_rows[index - 1]
     return tuple(
         SceneBand(index, name, "color table", None, "uint8", mask=mask, color=color, tile_rows=rows)
         for color, name in enumerate(("red", "green", "blue"))
@@ -328,7 +373,8 @@ def _descriptions(dataset: Any) -> list[str]:
         return [""] * dataset.count
 
 
-def _clues(path: str, dataset: Any, index: int, description: str, *, alone: bool) -> BandClues:
+def _clues(path: str, dataset: Any, lists: _Lists, index: int, *, alone: bool) -> BandClues:
+    description = lists.descriptions[index - 1]
     tags = {k.lower(): v for k, v in dataset.tags(index).items()}
     tags |= {k.lower(): v for k, v in dataset.tags(index, ns="IMAGERY").items()}
     if not description:
@@ -340,9 +386,9 @@ def _clues(path: str, dataset: Any, index: int, description: str, *, alone: bool
     return BandClues(
         index=index,
         description=description.strip(),
-        color=dataset.colorinterp[index - 1].name,
-        wavelength=_wavelength(tags) or _listed_wavelength(dataset, index),
-        dtype=dataset.dtypes[index - 1],
+        color=lists.colors[index - 1].name,
+        wavelength=_wavelength(tags) or lists.wavelengths[index - 1],
+        dtype=lists.dtypes[index - 1],
     )
 
 
@@ -382,13 +428,13 @@ def _wavelength(tags: Mapping[str, str]) -> float | None:
     return None
 
 
-def _listed_wavelength(dataset: Any, index: int) -> float | None:
-    """The same, from a header that lists all bands at once."""
+def _listed_wavelengths(dataset: Any) -> list[float | None]:
+    """The same of all bands, from a header that lists them at once."""
     tags = dataset.tags(ns="ENVI")
     listed = tags.get("wavelength", "").strip("{} \n").split(",")
     if len(listed) != dataset.count:
-        return None
-    return _micrometers(listed[index - 1], tags.get("wavelength_units", ""))
+        return [None] * dataset.count
+    return [_micrometers(text, tags.get("wavelength_units", "")) for text in listed]
 
 
 def _micrometers(text: str, unit: str) -> float | None:
