@@ -34,7 +34,14 @@ from geocamss.request import Request
 from geocamss.run import Run
 from geocamss.scene.window import Window
 
-__all__ = ["TemperatureFit", "fit_temperature", "negative_log_likelihood", "write_calibrated"]
+__all__ = [
+    "LEAST",
+    "TemperatureFit",
+    "best_temperature",
+    "fit_temperature",
+    "negative_log_likelihood",
+    "write_calibrated",
+]
 
 SAMPLE_BYTES = 128 << 20
 """What is kept of the model's answers takes at most about this much memory."""
@@ -98,13 +105,7 @@ def fit_temperature(
     before = segmenter.card.temperature
     logits = np.concatenate(logs) * before
     truth = np.concatenate(labels)
-    best = minimize_scalar(
-        lambda log: negative_log_likelihood(logits, truth, math.exp(log)),
-        bounds=(math.log(RANGE[0]), math.log(RANGE[1])),
-        method="bounded",
-        options={"xatol": 1e-4},
-    )
-    temperature = round(math.exp(best.x), 4)
+    temperature = best_temperature(logits, truth)
     return TemperatureFit(
         temperature=temperature,
         before=before,
@@ -112,6 +113,27 @@ def fit_temperature(
         nll_before=negative_log_likelihood(logits, truth, before),
         pixels=len(truth),
     )
+
+
+def best_temperature(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    bounds: tuple[float, float] = RANGE,
+) -> float:
+    """The temperature with the least negative log-likelihood.
+
+    Args:
+        logits: (pixels, K), of temperature one.
+        labels: (pixels,) channel numbers.
+        bounds: Lowest and highest.
+    """
+    best = minimize_scalar(
+        lambda log: negative_log_likelihood(logits, labels, math.exp(log)),
+        bounds=(math.log(bounds[0]), math.log(bounds[1])),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    return round(math.exp(best.x), 4)
 
 
 def negative_log_likelihood(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from geocamss import __version__
+from geocamss.errors import GeocamssWarning, InterruptError
 from geocamss.evaluation.scores import Scores
 from geocamss.modelcard import ModelCard
 from geocamss.models.segmenter import Segmenter
@@ -23,6 +26,7 @@ from geocamss.training.evaluation import score_images
 from geocamss.training.objective import Objective
 from geocamss.training.recipe import Training, learning_rate, progress
 from geocamss.training.sources import LabeledImage
+from geocamss.training.state import check_same
 
 __all__ = ["Loop"]
 
@@ -30,6 +34,12 @@ _log = logging.getLogger(__name__)
 
 LOG_EVERY = 20
 """Steps from one line of the log to the next."""
+
+SAVE_EVERY = 60.0
+"""Seconds after which the state is written anew, within an epoch as well."""
+
+SAVE_SHARE = 0.05
+"""At most about this share of the time goes into writing states: those of large networks are."""
 
 
 class Loop(pl.LightningModule):
@@ -48,6 +58,7 @@ class Loop(pl.LightningModule):
         batches: Callable[[int, int], Dataset[Batch]],
         validation: Sequence[LabeledImage],
         state: Path | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -58,7 +69,9 @@ class Loop(pl.LightningModule):
             training: The recipe's part.
             batches: Makes the batches from one number on, and so many.
             validation: What the moving average is scored on; may be empty.
-            state: File for the training state, written after every epoch; None for no file.
+            state: File for the training state, written at the beginning, after every epoch, and
+                every minute; None for no file.
+            settings: What the run is made of, as JSON has it: a state of other settings is refused.
         """
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -66,12 +79,15 @@ class Loop(pl.LightningModule):
         self.best = copy.deepcopy(self.average)
         self._objective, self._card, self._training = objective, card, training
         self._batches, self._validation, self._state = batches, validation, state
+        self._settings = settings
         self.best_scores: Scores | None = None
         self.history: list[float] = []
         self._seconds = 0.0
         self._started = time.monotonic()
         self._best_miou = -1.0
         self._worse = 0  # validations since the last better one
+        self._kept = -1  # the step that the state on disk is of
+        self._save_at = 0.0
 
     @property
     def seconds(self) -> float:
@@ -89,6 +105,16 @@ class Loop(pl.LightningModule):
         return self._training.patience is not None and self._worse >= self._training.patience
 
     @property
+    def interrupted(self) -> InterruptError:
+        """What to say when the user stops it."""
+        if self._kept < 0:
+            return InterruptError("training was stopped; nothing of it is kept")
+        return InterruptError(
+            f"training was stopped at step {self.global_step}; what was learned up to step "
+            f"{self._kept} is kept in {self._state}: the same command goes on with --resume"
+        )
+
+    @property
     def clip(self) -> float:
         """Largest norm of the gradient."""
         return self._training.clip
@@ -101,6 +127,8 @@ class Loop(pl.LightningModule):
         """Take no step more where the state to resume from is that of the end."""
         if self._spent or self._patience_lost:
             self.trainer.should_stop = True
+        if self.global_step == 0:
+            self._save()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; no decay of biases, normalizations and single vectors."""
@@ -119,9 +147,12 @@ class Loop(pl.LightningModule):
 
         Made in this process: on few cores workers only take turns with the network.
         """
-        left = self._training.max_steps - self.global_step
-        count = max(1, min(self._training.epoch, left))
-        batches = self._batches(self.global_step, count)
+        training, step = self._training, self.global_step
+        # A run that is resumed within an epoch ends it where it would have ended. Lightning does
+        # not go back to its beginning, but counts what was done before.
+        done = step % training.epoch
+        count = done + max(1, min(training.epoch - done, training.max_steps - step))
+        batches = self._batches(step, count)
         return DataLoader(batches, batch_size=None, shuffle=False, num_workers=0)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -147,11 +178,13 @@ class Loop(pl.LightningModule):
             group["lr"] = rate
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, index: int) -> None:
-        """Update the moving average; stop when the time is up."""
+        """Update the moving average; write the state now and then; stop when the time is up."""
         del outputs, batch, index
         self._update_average()
         if self._spent:
             self.trainer.should_stop = True
+        elif not self.trainer.is_last_batch and time.monotonic() > self._save_at:
+            self._save()
 
     def on_train_epoch_end(self) -> None:
         """Score the moving average and write the state; stop when it gets no better."""
@@ -160,8 +193,17 @@ class Loop(pl.LightningModule):
             if self._patience_lost:
                 _log.info("no better for %d validations: training ends", self._worse)
                 self.trainer.should_stop = True
-        if self._state is not None:
-            self.trainer.save_checkpoint(self._state)
+        self._save()
+
+    def _save(self) -> None:
+        """Write the state, if there is a file for it."""
+        if self._state is None:
+            return
+        began = time.monotonic()
+        self.trainer.save_checkpoint(self._state)
+        ended = time.monotonic()
+        self._kept = self.global_step
+        self._save_at = ended + max(SAVE_EVERY, (ended - began) / SAVE_SHARE)
 
     def validate_average(self) -> None:
         """Score the moving average, and keep it if the recipe says so; this takes no training time.
@@ -181,7 +223,8 @@ class Loop(pl.LightningModule):
                 " ".join(f"{value:.3f}" for value in result.iou),
             )
             self._record({"validation/miou": result.miou, "validation/accuracy": result.accuracy})
-            improved = result.miou > self._best_miou
+            # A score that is no number is no reason to keep the network that nothing has taught.
+            improved = not result.miou <= self._best_miou
         else:
             result, improved = None, True
         self._worse = 0 if improved else self._worse + 1
@@ -208,14 +251,30 @@ class Loop(pl.LightningModule):
             "best_miou": self._best_miou,
             "best_scores": None if self.best_scores is None else asdict(self.best_scores),
             "worse": self._worse,
+            "settings": self._settings,
+            "version": __version__,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the clock and the best scores."""
-        self._seconds = float(checkpoint["geocamss"]["seconds"])
-        self._best_miou = float(checkpoint["geocamss"]["best_miou"])
-        self._worse = int(checkpoint["geocamss"]["worse"])
-        scores = checkpoint["geocamss"]["best_scores"]
+        """Take up the clock and the best scores.
+
+        Raises:
+            RecipeError: the state is that of a run with other settings.
+        """
+        kept = checkpoint["geocamss"]
+        check_same(self._settings, kept.get("settings"), f"{self._state}")
+        if kept.get("version") != __version__:
+            warnings.warn(
+                f"{self._state}: was written by geocamss {kept.get('version')}, this is "
+                f"{__version__}: training may go on otherwise than it would have",
+                GeocamssWarning,
+                stacklevel=2,
+            )
+        self._kept = int(checkpoint["global_step"])
+        self._seconds = float(kept["seconds"])
+        self._best_miou = float(kept["best_miou"])
+        self._worse = int(kept["worse"])
+        scores = kept["best_scores"]
         self.best_scores = None if scores is None else _scores(scores)
 
     @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import warnings
@@ -9,28 +10,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import nn
 
 from geocamss import __version__
+from geocamss.errors import RecipeError
 from geocamss.evaluation.scores import Scores
 from geocamss.modelcard import ModelCard
+from geocamss.models.camss.model import CamssSegmenter
 from geocamss.models.camss.network import CamssNetwork, build
 from geocamss.models.checkpoint import load_network, save
 from geocamss.models.precision import fast_dtype
 from geocamss.training.batches import Batches, Pool, class_frequencies
+from geocamss.training.calibration import Calibrated, calibrate
 from geocamss.training.loop import Loop
 from geocamss.training.objective import CamssObjective, class_weights
 from geocamss.training.pretrain.encoder import is_encoder, load_encoder
 from geocamss.training.recipe import Recipe, data_folder
 from geocamss.training.sources import LabeledImage, load_source
 from geocamss.training.sources.ground import check_apart
-from geocamss.training.state import SafetensorsIO
+from geocamss.training.state import SafetensorsIO, alone, check_same, settings_of
 from geocamss.training.warmstart import warm_start
+from geocamss.whole import whole
 
 __all__ = ["Data", "Trained", "fit", "load_data", "train"]
 
@@ -98,8 +103,9 @@ def train(
 ) -> Trained:
     """Train, stage after stage, and export the moving average that the recipe keeps.
 
-    A finished stage leaves its model beside ``out`` until the last one ends; a resumed run begins
-    with the first one that is not finished.
+    All data are read once before any work, those of later stages too. A finished stage leaves its
+    model beside ``out`` until the last one ends; a resumed run begins with the first one that is
+    not finished. The model's temperature is fitted to the validation images.
 
     Args:
         recipe: What to do.
@@ -112,31 +118,97 @@ def train(
         log: A folder for TensorBoard's logs; None writes none.
 
     Raises:
-        RecipeError: the data are missing or unfit, there is no state to resume from, or the
-            model to start from has other sizes.
+        RecipeError: the data are missing or unfit, there is no state to resume from, or it is that
+            of another run, or the model to start from has other sizes.
         ModelError: the model to start from cannot be read.
+        OutputError: another run is writing to ``out``.
+        InterruptError: the user stopped it; what was learned is kept for ``resume``.
     """
     folder = data_folder(recipe, path, data)
     parts = recipe.parts()
+    _check_later(parts, folder)
     between = [out.with_name(f"{out.stem}.stage{n}{out.suffix}") for n in range(1, len(parts))]
-    targets = [*between, out]
-    finished = [target.is_file() for target in between] if resume else []
-    first = (*finished, False).index(False)
     results = []
-    for number, (part, target) in enumerate(zip(parts, targets, strict=True)):
-        if number >= first:
-            # A run may have been stopped after one stage, before the next had a state to keep.
-            left = resume and number == first and (first == 0 or _state_of(target).is_file())
-            logs = log if log is None or len(parts) == 1 else log / f"stage{number + 1}"
-            results.append(
-                _train(part, folder, target, resume=left, start_from=start_from, log=logs)
-            )
-        start_from = target
-    for target in between:
-        target.unlink(missing_ok=True)
+    with alone(out):
+        stages = list(zip(parts, [*between, out], strict=True))
+        if not resume:
+            _forget(between)
+        first = _finished(stages[:-1]) if resume else 0
+        for number, (part, target) in enumerate(stages):
+            if number >= first:
+                # A run may have been stopped after one stage, before the next had a state to keep.
+                left = resume and number == first and (first == 0 or _state_of(target).is_file())
+                logs = log if log is None or len(parts) == 1 else log / f"stage{number + 1}"
+                if target in between:
+                    target.unlink(missing_ok=True)
+                    _write_note(part, target)
+                results.append(
+                    _train(part, folder, target, resume=left, start_from=start_from, log=logs)
+                )
+            start_from = target
+        _forget(between)
     steps = sum(result.steps for result in results)
     losses = tuple(loss for result in results for loss in result.losses)
     return replace(results[-1], steps=steps, losses=losses)
+
+
+def _check_later(parts: Sequence[Recipe], data: Path) -> None:
+    """Read what later stages read otherwise than the first, and throw it away.
+
+    What is missing is missed now, not after hours of training.
+
+    Raises:
+        RecipeError: as ``load_data``; names the stage.
+    """
+    checked = [_files(parts[0])]
+    for number, part in enumerate(parts[1:], 1):
+        if _files(part) not in checked:
+            checked.append(_files(part))
+            try:
+                load_data(part, data)
+            except RecipeError as error:
+                raise RecipeError(f"stages.{number}: {error}") from error
+
+
+def _files(recipe: Recipe) -> list[dict[str, Any]]:
+    """What a recipe reads, and how."""
+    said = {"name", "license", "note", "weight"}  # changes nothing that is read
+    return [source.model_dump(exclude=said) for source in (*recipe.sources, *recipe.validation)]
+
+
+def _finished(stages: Sequence[tuple[Recipe, Path]]) -> int:
+    """How many stages an interrupted run of these recipes has finished.
+
+    Raises:
+        RecipeError: a stage was finished by another run.
+    """
+    for number, (part, target) in enumerate(stages):
+        note = _note_of(target)
+        if not (target.is_file() and note.is_file()):
+            return number
+        try:
+            theirs = json.loads(note.read_text(encoding="utf-8"))
+        except ValueError:
+            theirs = None
+        check_same(settings_of(part), theirs, str(target))
+    return len(stages)
+
+
+def _forget(stages: Sequence[Path]) -> None:
+    """Take away what stages have left."""
+    for target in stages:
+        for file in (target, _note_of(target), _state_of(target)):
+            file.unlink(missing_ok=True)
+
+
+def _write_note(recipe: Recipe, out: Path) -> None:
+    """Leave beside the model of a stage what it is made of."""
+    with whole(_note_of(out)) as part:
+        part.write_text(json.dumps(settings_of(recipe)), encoding="utf-8")
+
+
+def _note_of(out: Path) -> Path:
+    return out.with_name(out.name + ".recipe")
 
 
 def _state_of(out: Path) -> Path:
@@ -169,12 +241,31 @@ def _train(
         batches=partial(Batches, material.pools, card, training),
         validation=material.validation,
         state=state,
+        settings={**settings_of(recipe), "labels": _labels(material, card.classes.names)},
     )
     fit(loop, state if resume else None, log)
-    card = finished_card(card, loop.best_scores)
-    _export(loop.best, card, out)
+    network = _trained(loop)
+    found = None
+    if material.validation:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        found = calibrate(CamssSegmenter(network, card, device), material.validation)
+    card = finished_card(card, loop.best_scores, found)
+    _export(network, card, out)
     state.unlink(missing_ok=True)
     return Trained(out, card, loop.best_scores, loop.global_step, tuple(loop.history))
+
+
+def _labels(data: Data, names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Labeled pixels by class: a resumed run must not go on with other labels."""
+    training = [image for pool in data.pools for image in pool.images]
+    found = {}
+    for what, images in (("training", training), ("validation", data.validation)):
+        counts = sum(
+            (torch.bincount(image.labels.reshape(-1), minlength=256) for image in images),
+            start=torch.zeros(256, dtype=torch.int64),
+        )
+        found[what] = dict(zip(names, counts.tolist(), strict=False))
+    return found
 
 
 def _initial(recipe: Recipe, card: ModelCard, start_from: Path | None) -> CamssNetwork:
@@ -194,7 +285,12 @@ def _initial(recipe: Recipe, card: ModelCard, start_from: Path | None) -> CamssN
 
 
 def fit(loop: Loop, resume_from: Path | None = None, log: Path | None = None) -> None:
-    """Run a loop to its end on the device at hand."""
+    """Run a loop to its end on the device at hand.
+
+    Raises:
+        RecipeError: the state to resume from is none, or that of another run.
+        InterruptError: Ctrl-C or SIGTERM came.
+    """
     logger = None if log is None else TensorBoardLogger(str(log), name=None, version="")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     half = fast_dtype(device) is torch.bfloat16
@@ -217,25 +313,42 @@ def fit(loop: Loop, resume_from: Path | None = None, log: Path | None = None) ->
             enable_model_summary=False,
             plugins=[SafetensorsIO()],
         )
-        trainer.fit(loop, ckpt_path=None if resume_from is None else str(resume_from))
+        try:
+            trainer.fit(loop, ckpt_path=None if resume_from is None else str(resume_from))
+        except SystemExit:  # what Lightning makes of Ctrl-C and of SIGTERM
+            raise loop.interrupted from None
 
 
-def finished_card(card: ModelCard, found: Scores | None) -> ModelCard:
-    """The card with its scores and the version that wrote it."""
-    metrics = {} if found is None else _metrics(card.classes.names, found)
-    return ModelCard.model_validate(
-        {**card.model_dump(), "metrics": metrics, "geocamss": __version__}
-    )
+def finished_card(
+    card: ModelCard, found: Scores | None, calibrated: Calibrated | None = None
+) -> ModelCard:
+    """The card with its scores, its temperature, and the version that wrote it."""
+    named = {} if found is None else _scores(card.classes.names, found)
+    temperature = card.temperature
+    if calibrated is not None:
+        temperature = calibrated.temperature
+        named["validation_ece"] = calibrated.ece
+        named["validation_ece_before"] = calibrated.ece_before
+    fields = {"metrics": _rounded(named), "temperature": temperature, "geocamss": __version__}
+    return ModelCard.model_validate({**card.model_dump(), **fields})
 
 
-def _metrics(names: Sequence[str], found: Scores) -> dict[str, float]:
+def _scores(names: Sequence[str], found: Scores) -> dict[str, float]:
     named = {"validation_miou": found.miou, "validation_accuracy": found.accuracy}
-    named |= {f"validation_iou_{name}": iou for name, iou in zip(names, found.iou, strict=True)}
+    ious = {f"validation_iou_{name}": iou for name, iou in zip(names, found.iou, strict=True)}
+    return named | ious
+
+
+def _rounded(named: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in named.items() if not math.isnan(value)}
 
 
-def _export(network: nn.Module, card: ModelCard, out: Path) -> None:
-    if not isinstance(network, CamssNetwork):
-        raise TypeError(f"wants a CamssNetwork, got {type(network).__name__}")
+def _trained(loop: Loop) -> CamssNetwork:
+    if not isinstance(loop.best, CamssNetwork):
+        raise TypeError(f"wants a CamssNetwork, got {type(loop.best).__name__}")
+    return loop.best
+
+
+def _export(network: CamssNetwork, card: ModelCard, out: Path) -> None:
     save(network.state_dict(), card, out)
     _log.info("wrote %s", out)

@@ -23,12 +23,12 @@ from geocamss.training.pretrain.channels import draw_channels, place_channels
 from geocamss.training.pretrain.contrastive import info_nce
 from geocamss.training.pretrain.encoder import is_encoder, load_encoder, read_encoder_card
 from geocamss.training.pretrain.images import load_images, shared_statistics
-from geocamss.training.pretrain.masked import hide_squares
+from geocamss.training.pretrain.masked import MaskedObjective, hide_squares
 from geocamss.training.pretrain.pretrain import pretrain
 from geocamss.training.pretrain.recipe import load_pretrain_recipe
 from geocamss.training.sources import LabeledImage
 from geocamss.training.train import train
-from tests.training.test_train import TINY, data, recipe_file, recipe_of
+from tests.training.test_train import TINY, data, power_cut, recipe_file, recipe_of
 
 __all__ = ["data"]
 
@@ -166,15 +166,25 @@ def test_pretraining_learns_and_a_training_of_other_bands_begins_with_it(
     }
 
 
-def test_a_killed_pretraining_resumes_to_the_same_losses(tmp_path, rasters):
+def test_a_killed_pretraining_resumes_to_the_same_losses(tmp_path, rasters, monkeypatch):
     path = recipe(tmp_path)
     checked = load_pretrain_recipe(path)
     whole = pretrain(checked, path, tmp_path / "whole.safetensors", data=rasters)
-    again = pretrain(checked, path, tmp_path / "again.safetensors", data=rasters)
-    assert whole.losses == again.losses
+    out = tmp_path / "cut.safetensors"
+    with power_cut(monkeypatch, 3, MaskedObjective):
+        pretrain(checked, path, out, data=rasters)
+    assert not out.exists()
+    rest = pretrain(checked, path, out, data=rasters, resume=True)
+    # One epoch of two steps was complete: the run goes on with the third step.
+    assert rest.losses == whole.losses[2:]
     first, _ = load_encoder(whole.path)
-    second, _ = load_encoder(again.path)
+    second, _ = load_encoder(out)
     assert all(torch.equal(first[name], second[name]) for name in first)
+    with power_cut(monkeypatch, 3, MaskedObjective):
+        pretrain(checked, path, out, data=rasters)
+    other = load_pretrain_recipe(recipe(tmp_path, hidden=0.5))
+    with pytest.raises(RecipeError, match=r"hidden was 0.6, now 0.5"):
+        pretrain(other, path, out, data=rasters, resume=True)
 
 
 def test_images_without_a_valid_pixel_are_an_error():

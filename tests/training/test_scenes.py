@@ -34,7 +34,7 @@ from geocamss.training.sources import (
     load_source,
 )
 from geocamss.training.sources.ground import check_apart, share_ground
-from geocamss.training.sources.part import keep_part
+from geocamss.training.sources.part import choose_part, keep_part
 
 CARD = ModelCard(
     bands=["blue", "nir"], gsd=30.0, scale=2e-5, offset=-0.1, classes=["water", "wood", "field"]
@@ -152,6 +152,7 @@ def test_arrays_are_taken_by_name_and_stored_as_the_card_would(tmp_path):
     image = np.random.default_rng(3).random((20, 30, 3)).astype(np.float32)
     image[4, 5, 0] = np.nan
     labels = np.random.default_rng(4).integers(0, 5, (20, 30, 1))
+    labels[4, 5] = 3
     np.savez(tmp_path / "a.npz", img=image, msk=labels)
     given_ = ArraySource(
         kind="arrays", name="a", files=("a.npz",), image="img", labels="msk",
@@ -165,7 +166,10 @@ def test_arrays_are_taken_by_name_and_stored_as_the_card_would(tmp_path):
         physical[:, valid], np.moveaxis(image[:, :, [2, 0]], -1, 0)[:, valid], atol=1e-6
     )
     expected = np.select([labels[..., 0] == 3, labels[..., 0] == 1], [0, 2], IGNORED)
-    np.testing.assert_array_equal(item.labels.numpy(), expected)
+    np.testing.assert_array_equal(item.labels.numpy(), np.where(valid, expected, IGNORED))
+    np.savez(tmp_path / "a.npz", img=image * np.nan, msk=labels)
+    with pytest.raises(RecipeError, match="no pixel has a label"):
+        load_source(given_, CARD, tmp_path)
     with pytest.raises(RecipeError, match="truth"):
         load_source(given_.model_copy(update={"labels": "truth"}), CARD, tmp_path)
 
@@ -183,15 +187,83 @@ def test_labels_beyond_a_byte_are_no_class(tmp_path):
             ArraySource.model_validate({**given_, "values": {"water": value}})
 
 
-@given(block=st.integers(16, 40), every=st.integers(2, 7), size=st.integers(1, 150))
-def test_parts_share_nothing_and_leave_nothing_out(block, every, size):
+@given(
+    block=st.integers(16, 40),
+    every=st.integers(2, 7),
+    first=st.integers(0, 6),
+    size=st.integers(1, 150),
+)
+def test_parts_share_nothing_and_leave_nothing_out(block, every, first, size):
     labels = torch.zeros(size, 97, dtype=torch.uint8)
     parts = [
-        keep_part(labels, Part(block=block, every=every, take=take)) == 0
+        keep_part(labels, Part(block=block, every=every, first=first % every, take=take)) == 0
         for take in ("most", "held-out")
     ]
     assert not (parts[0] & parts[1]).any()
     assert (parts[0] | parts[1]).all()
+    assert parts[1][0, :block].all() == (first % every == 0)
+
+
+def sides(labels, block, first):
+    """Classes for training, and classes that are held out."""
+    return [
+        set(keep_part(labels, Part(block=block, first=first, take=take)).unique().tolist())
+        - {IGNORED}
+        for take in ("most", "held-out")
+    ]
+
+
+@given(
+    places=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 15), st.integers(0, 15), st.integers(1, 9)),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_what_is_held_out_has_every_class_on_both_sides_wherever_that_can_be(places):
+    classes = sorted({place[0] for place in places})
+    counts = np.zeros((len(classes), 16, 16), np.int64)
+    labels = torch.full((256, 256), IGNORED, dtype=torch.uint8)
+    for name, row, col, pixels in places:
+        channel = classes.index(name)
+        counts[channel, row, col] = pixels
+        labels[row * 16 + channel, col * 16 : col * 16 + pixels] = channel
+    wanted = [set(range(len(classes)))] * 2
+    part = choose_part(counts)
+    if part is None:
+        tries = [sides(labels, block, k) for block in (128, 64, 32, 16) for k in range(5)]
+        assert wanted not in tries
+    else:
+        assert part.take == "held-out"
+        assert sides(labels, part.block, part.first) == wanted
+
+
+def test_blocks_are_as_large_as_the_labels_allow():
+    dense = np.ones((2, 80, 80), np.int64)
+    part = choose_part(dense)
+    assert (part.block, part.every) == (128, 5)
+    lone = np.zeros((1, 80, 80), np.int64)
+    lone[0, 40:44, 40:44] = 256  # 64 pixels wide: 16 squares, in one larger block
+    assert choose_part(lone).block == 16
+    lone[0, 40:44, 40:44] = 0
+    lone[0, 40, 40] = 256
+    assert choose_part(lone) is None
+
+
+@pytest.mark.usefixtures("scene")
+def test_a_part_without_a_label_is_named_and_so_is_its_source_once(tmp_path):
+    values = np.zeros((96, 128), np.uint8)
+    values[48:64, 96:112] = 1
+    write_labels(tmp_path / "labels.tif", values)
+    part = {"block": 16, "first": (3 * 2 + 6 + 1) % 5, "take": "held-out"}
+    with pytest.raises(RecipeError, match=r"blocks that are held out .*first 3") as caught:
+        load_source(source(classes={"wood": 1}, part=part), CARD, tmp_path)
+    assert str(caught.value).count("source 'test'") == 1
+    with pytest.raises(RecipeError) as caught:
+        load_source(source(classes={"wood": 9}), CARD, tmp_path)
+    assert str(caught.value).count("source 'test'") == 1
+    with pytest.raises(ValidationError, match="got 5"):
+        source(part={"first": 5, "take": "most"})
 
 
 @pytest.mark.usefixtures("scene")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import shutil
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,17 +16,20 @@ import torch
 import yaml
 from rasterio.errors import NotGeoreferencedWarning
 
-from geocamss.errors import RecipeError
+from geocamss.cli.main import main
+from geocamss.errors import GeocamssWarning, OutputError, RecipeError
 from geocamss.evaluation.scores import Scores
 from geocamss.models import checkpoint, registry
 from geocamss.models.header import read_card
 from geocamss.models.segmenter import Sampling
 from geocamss.training import loop as loop_module
 from geocamss.training import train as train_module
+from geocamss.training.calibration import calibrate
 from geocamss.training.evaluation import score_images
 from geocamss.training.objective import CamssObjective
 from geocamss.training.recipe import Recipe, load_recipe
 from geocamss.training.sources import load_source
+from geocamss.training.state import alone
 from geocamss.training.train import train
 
 COLORS = {"sand": (10, 20, 30), "sea": (200, 100, 0)}
@@ -143,23 +148,43 @@ def test_training_learns_and_writes_a_complete_model(tmp_path, data):
     found = score_images(segmenter, images, Sampling())
     assert abs(found.miou - card.metrics["validation_miou"]) < 0.01
     assert found.miou > 0.8
+    again = calibrate(segmenter, images)
+    assert again.temperature == pytest.approx(card.temperature, rel=0.05)
+    assert again.ece == pytest.approx(card.metrics["validation_ece"], abs=0.005)
+    assert 0 < card.metrics["validation_ece"] < 0.2
 
 
-@contextmanager
-def power_cut(monkeypatch: pytest.MonkeyPatch, steps: int) -> Iterator[None]:
-    """Training that dies after so many steps, as the next one begins."""
-    plain, calls = CamssObjective.losses, []
+def happening(patch, steps: int, event: Callable[[], None], objective: type = CamssObjective):
+    """Let something happen after so many steps, as the next one begins."""
+    plain, calls = objective.losses, []
 
     def losses(self, network, batch, generator):
         if len(calls) == steps:
-            raise RuntimeError("power cut")
+            event()
         calls.append(batch)
         return plain(self, network, batch, generator)
 
+    patch.setattr(objective, "losses", losses)
+
+
+@contextmanager
+def power_cut(
+    monkeypatch: pytest.MonkeyPatch, steps: int, objective: type = CamssObjective
+) -> Iterator[None]:
+    """Training that dies after so many steps, as the next one begins."""
+
+    def die():
+        raise RuntimeError("power cut")
+
     with monkeypatch.context() as patch:
-        patch.setattr(CamssObjective, "losses", losses)
+        happening(patch, steps, die, objective)
         with pytest.raises(RuntimeError, match="power cut"):
             yield
+
+
+def same_weights(path: Path, other: Path) -> bool:
+    mine, theirs = (checkpoint.load_network(file)[0].state_dict() for file in (path, other))
+    return all(torch.equal(mine[name], tensor) for name, tensor in theirs.items())
 
 
 def test_a_killed_run_resumes_to_the_same_losses(tmp_path, data, monkeypatch):
@@ -177,6 +202,90 @@ def test_a_killed_run_resumes_to_the_same_losses(tmp_path, data, monkeypatch):
     other, _ = checkpoint.load_network(tmp_path / "whole.safetensors")
     for name, tensor in other.state_dict().items():
         assert torch.equal(network.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("steps", [1, 5, 6, 7])
+def test_the_state_is_written_within_an_epoch_too(tmp_path, data, monkeypatch, steps):
+    path = recipe_file(tmp_path, max_steps=8, epoch=3, validate_every=2)
+    whole = train(recipe_of(path), path, tmp_path / "whole.safetensors", data=data)
+    out = tmp_path / "cut.safetensors"
+    monkeypatch.setattr(loop_module, "SAVE_EVERY", 0)  # after every step
+    monkeypatch.setattr(loop_module, "SAVE_SHARE", math.inf)
+    with power_cut(monkeypatch, steps):
+        train(recipe_of(path), path, out, data=data)
+    rest = train(recipe_of(path), path, out, data=data, resume=True)
+    assert rest.steps == 8
+    assert rest.losses == whole.losses[steps:]
+    assert rest.scores == whole.scores
+    assert same_weights(out, whole.path)
+
+
+def test_a_run_killed_in_its_first_step_can_be_resumed(tmp_path, data, monkeypatch):
+    path = recipe_file(tmp_path, max_steps=3)
+    whole = train(recipe_of(path), path, tmp_path / "whole.safetensors", data=data)
+    out = tmp_path / "cut.safetensors"
+    with power_cut(monkeypatch, 0):
+        train(recipe_of(path), path, out, data=data)
+    assert train(recipe_of(path), path, out, data=data, resume=True).losses == whole.losses
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_that_can_be_resumed(tmp_path, data, monkeypatch, capsys, number):
+    path, out = recipe_file(tmp_path, max_steps=4), tmp_path / "out.safetensors"
+    call = ["train", str(path), "--data", str(data), "-o", str(out)]
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as patch:
+        happening(patch, 3, lambda: signal.raise_signal(number))
+        assert main(call) == 130
+    said = capsys.readouterr().err
+    assert "interrupted: training was stopped at step 3" in said
+    assert "up to step 2 is kept" in said
+    assert "--resume" in said
+    assert handlers == [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    assert main([*call, "--resume"]) == 0
+    whole = train(recipe_of(path), path, tmp_path / "whole.safetensors", data=data)
+    assert same_weights(out, whole.path)
+
+
+def test_a_state_of_another_run_is_refused(tmp_path, data, monkeypatch):
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    path, out = recipe_file(tmp_path, max_steps=4), tmp_path / "out.safetensors"
+    with power_cut(monkeypatch, 3):
+        train(recipe_of(path), path, out, data=folder)
+    other = recipe_file(tmp_path, max_steps=4, learning_rate=0.02)
+    with pytest.raises(RecipeError, match=r"training\.learning_rate was 0.01, now 0.02"):
+        train(recipe_of(other), path, out, data=folder, resume=True)
+    path = recipe_file(tmp_path, max_steps=5, minutes=900)  # another budget is none
+    paint(folder / "train", 77)
+    with pytest.raises(RecipeError, match=r"labels\.training\.sand was \d+, now"):
+        train(recipe_of(path), path, out, data=folder, resume=True)
+    for kind in ("images", "masks"):
+        (folder / "train" / kind / "77.png").unlink()
+    monkeypatch.setattr(loop_module, "__version__", "9.9")
+    with pytest.warns(GeocamssWarning, match="this is 9.9"):
+        result = train(recipe_of(path), path, out, data=folder, resume=True)
+    assert result.steps == 5
+
+
+def test_two_runs_do_not_write_the_same_model(tmp_path, data):
+    path, out = recipe_file(tmp_path, max_steps=1), tmp_path / "out.safetensors"
+    with alone(out), pytest.raises(OutputError, match="another training"):
+        train(recipe_of(path), path, out, data=data)
+    assert train(recipe_of(path), path, out, data=data).steps == 1
+
+
+def test_scores_that_are_no_numbers_do_not_keep_what_nothing_has_taught(
+    tmp_path, data, monkeypatch
+):
+    nothing = (math.nan,) * 2
+    unscored = Scores(nothing, nothing, nothing, nothing, math.nan, math.nan)
+    monkeypatch.setattr(loop_module, "score_images", lambda *_: unscored)
+    outs = [tmp_path / "best.safetensors", tmp_path / "last.safetensors"]
+    for out, keep in zip(outs, ("best", "last"), strict=True):
+        path = recipe_file(tmp_path, max_steps=4, keep=keep)
+        train(recipe_of(path), path, out, data=data)
+    assert same_weights(*outs)
 
 
 @pytest.mark.parametrize("patience", [None, 1])
@@ -244,6 +353,28 @@ def test_a_run_killed_in_its_second_stage_resumes_there(tmp_path, data, monkeypa
         "cut.safetensors",
         "shore.yaml",
     }
+
+
+def test_a_stage_of_another_run_is_not_taken_for_ones_own(tmp_path, data, monkeypatch):
+    path, out = recipe_file(tmp_path, stages=STAGES), tmp_path / "out.safetensors"
+    with power_cut(monkeypatch, 5):
+        train(recipe_of(path), path, out, data=data)
+    assert (tmp_path / "out.stage1.safetensors").exists()
+    other = recipe_file(tmp_path, stages=STAGES, batch=3)
+    with pytest.raises(RecipeError, match=r"stage1\.safetensors.*training\.batch was 2, now 3"):
+        train(recipe_of(other), other, out, data=data, resume=True)
+    # A run of its own forgets it.
+    with power_cut(monkeypatch, 1):
+        train(recipe_of(other), other, out, data=data)
+    assert not (tmp_path / "out.stage1.safetensors").exists()
+
+
+def test_what_a_later_stage_lacks_is_missed_before_the_first(tmp_path, data):
+    stages = [STAGES[0], {"sources": {"train": {"folders": ["nowhere"]}}}]
+    path, out = recipe_file(tmp_path, stages=stages), tmp_path / "out.safetensors"
+    with pytest.raises(RecipeError, match=r"stages\.1: .*nowhere"):
+        train(recipe_of(path), path, out, data=data)
+    assert [file.name for file in tmp_path.iterdir()] == ["shore.yaml"]
 
 
 def test_nothing_to_resume_from_is_an_error(tmp_path, data):

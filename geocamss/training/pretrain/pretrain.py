@@ -24,6 +24,7 @@ from geocamss.training.pretrain.images import load_images, shared_statistics
 from geocamss.training.pretrain.masked import MaskedObjective, PaintingNetwork
 from geocamss.training.pretrain.recipe import PretrainRecipe
 from geocamss.training.recipe import data_folder
+from geocamss.training.state import alone, settings_of
 from geocamss.training.train import fit
 
 __all__ = ["Pretrained", "encoder_loop", "pretrain", "trained_encoder"]
@@ -68,16 +69,20 @@ def pretrain(
         log: A folder for TensorBoard's logs; None writes none.
 
     Raises:
-        RecipeError: the data are missing or unfit, or there is no state to resume from.
+        RecipeError: the data are missing or unfit, or there is no state to resume from, or it is
+            that of another run.
+        OutputError: another run is writing to ``out``.
+        InterruptError: the user stopped it; what was learned is kept for ``resume``.
     """
     folder = data_folder(recipe, path, data)
     pools = [Pool(tuple(load_images(source, folder)), source.weight) for source in recipe.sources]
     state = out.with_name(out.name + ".state")
-    loop = encoder_loop(recipe, pools, state)
-    fit(loop, state if resume else None, log)
-    card = _card(recipe)
-    save_encoder(trained_encoder(loop), card, out)
-    state.unlink(missing_ok=True)
+    with alone(out):
+        loop = encoder_loop(recipe, pools, state)
+        fit(loop, state if resume else None, log)
+        card = _card(recipe)
+        save_encoder(trained_encoder(loop), card, out)
+        state.unlink(missing_ok=True)
     _log.info("wrote %s", out)
     return Pretrained(out, card, loop.global_step, tuple(loop.history))
 
@@ -101,6 +106,7 @@ def encoder_loop(recipe: PretrainRecipe, pools: Sequence[Pool], state: Path | No
         batches=partial(PretrainBatches, pools, recipe, statistics),
         validation=(),
         state=state,
+        settings=settings_of(recipe),
     )
 
 

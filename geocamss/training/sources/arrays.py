@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
 from geocamss.training.sources.image import (
+    IGNORED,
     LabeledImage,
     as_stored,
     band_order,
@@ -50,7 +51,7 @@ def _load(
     pixels = torch.from_numpy(np.moveaxis(image[:, :, order], -1, 0).astype(np.float32))
     valid = torch.isfinite(pixels).all(0)  # (H, W)
     stored = as_stored(torch.nan_to_num(pixels), card)
-    labels = look_up(torch.from_numpy(values.astype(np.int64)), table)
+    labels = look_up(torch.from_numpy(values.astype(np.int64)), table).masked_fill(~valid, IGNORED)
     return LabeledImage(str(path), stored, keep_part(labels, source.part), valid)
 
 

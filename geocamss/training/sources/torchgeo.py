@@ -13,7 +13,13 @@ from torch import Tensor
 
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
-from geocamss.training.sources.image import LabeledImage, band_order, look_up, named_table
+from geocamss.training.sources.image import (
+    IGNORED,
+    LabeledImage,
+    band_order,
+    look_up,
+    named_table,
+)
 from geocamss.training.sources.spec import TorchgeoSource
 
 __all__ = ["load_torchgeo"]
@@ -79,8 +85,8 @@ def _image(
             f"source {source.name!r}: wants {len(source.bands)} bands and a mask of the image's "
             f"size, {name} has {tuple(image.shape)} and {tuple(mask.shape)}"
         )
-    labels = look_up(mask, table)
     valid = torch.isfinite(image).all(0)
+    labels = look_up(mask, table).masked_fill(~valid, IGNORED)
     return LabeledImage(name, _compact(torch.nan_to_num(image[order])), labels, valid)
 
 
