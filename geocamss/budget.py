@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from geocamss.errors import InputError
-from geocamss.memory import Memory
+from geocamss.memory import Memory, writing_bytes
 from geocamss.probe import Probe
 from geocamss.run import Run
 
@@ -32,6 +32,7 @@ def memory_of(run: Run, probe: Probe) -> Memory:
         decoded=run.decoded,
         doubt=run.doubt,
         probabilities=run.probabilities,
+        writing=writing_bytes(run.outputs),
         process=probe.process,
         network=probe.network,
     )

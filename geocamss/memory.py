@@ -6,6 +6,7 @@ model loaded and the network at work, is measured and handed in.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from geocamss.modelcard import ModelCard
@@ -13,13 +14,17 @@ from geocamss.output.blocks import layers
 from geocamss.scene.gdal import DECODED_BYTES
 from geocamss.scene.tiles import Layout
 
-__all__ = ["READ_AHEAD", "Memory"]
+__all__ = ["READ_AHEAD", "Memory", "writing_bytes"]
 
 READ_AHEAD = 2
 """Strips that wait, read, for the segmenter."""
 
 FILES_BYTES = 24 * 2**20
 """What writing the outputs takes beyond the block in hand: encoders, tables, buffers."""
+
+WRITING = {"polygons": 110, "project": 20, "preview": 40, "page": 45}
+"""Megabytes that an output takes when the map is finished: for its libraries, which stay, and for
+what it is made of. Others take hardly any."""
 
 BAND_BYTES = 2**20
 """What GDAL holds of each band besides while it writes a raster of many: four tiles."""
@@ -51,7 +56,7 @@ class Memory:
     """A block that is made, and the one before it that is being written."""
 
     files: int
-    """What writing the outputs takes."""
+    """What writing the outputs takes, beyond what the mapping has given back by then."""
 
     @classmethod
     def of(
@@ -64,6 +69,7 @@ class Memory:
         decoded: int = DECODED_BYTES,
         doubt: bool = False,
         probabilities: bool = False,
+        writing: int = 0,
         process: int = 0,
         network: int = 0,
     ) -> Memory:
@@ -77,6 +83,7 @@ class Memory:
             decoded: bytes of decoded tiles that GDAL keeps at most.
             doubt: whether entropy and mutual information are found as well.
             probabilities: whether those of all classes are kept.
+            writing: what the outputs take when all is mapped; see ``writing_bytes``.
             process: resident size of the process with the model loaded.
             network: what the network takes for a batch, beside what is in ``process``.
         """
@@ -92,6 +99,7 @@ class Memory:
         strips = min(READ_AHEAD + 3, len(layout.tile_rows) + 1)
         pixels = (strips * layout.lattice.step + card.overlap) * width * bands * itemsize
         masks = strips * chip * width * 3  # validity twice, and a mask on the way
+        blocks = min(2, len(list(layout.blocks()))) * (held * area + 2 * planes * seams)
         return cls(
             process,
             network,
@@ -99,8 +107,8 @@ class Memory:
             pixels + masks,
             min(decoded, scene),
             planes * chip * width * 2,
-            min(2, len(list(layout.blocks()))) * (held * area + 2 * planes * seams),
-            FILES_BYTES + shares * BAND_BYTES,
+            blocks,
+            FILES_BYTES + shares * BAND_BYTES + max(0, writing - pixels - masks - blocks),
         )
 
     @property
@@ -117,6 +125,11 @@ class Memory:
     def on_device(self) -> int:
         """What lies where the network runs."""
         return self.network + self.inputs + self.sums
+
+
+def writing_bytes(outputs: Collection[str]) -> int:
+    """What making these outputs of a finished map takes."""
+    return sum(WRITING.get(name, 0) for name in outputs) * 10**6
 
 
 def _middle(layout: Layout) -> tuple[int, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
+import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -21,6 +23,9 @@ __all__ = ["Probe"]
 
 TRIED = 64
 """Places in the scene where a probe looks for something to map."""
+
+EVERY = 0.002
+"""Seconds from one look at the memory to the next."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,9 @@ class Probe:
         with gdal_environment(run.scene.path, small.decoded), small.reader() as reader:
             source = small.pixels(reader)
             block = _busy_block(small)
-            process = _resident()
-            _forget_peak(device)
-            small.engine.map_block(block, read_strips(source, layout, block))
-            peak = _peak(device)
+            process = _settled()
+            with _Watch(device) as watch:
+                small.engine.map_block(block, read_strips(source, layout, block))
             start = time.perf_counter()
             small.engine.map_block(block, read_strips(source, layout, block))
             seconds = time.perf_counter() - start
@@ -69,7 +73,7 @@ class Probe:
         known = memory.on_device
         if device.type != "cuda":
             known += process
-        return cls(process, max(0, peak - known), seconds / len(block.cols))
+        return cls(process, max(0, watch.peak - known), seconds / len(block.cols))
 
 
 def _busy_block(run: Run) -> Block:
@@ -93,29 +97,47 @@ def _spread(count: int) -> list[int]:
     return sorted({*range(0, count, step), count // 2})
 
 
+class _Watch(threading.Thread):
+    """Looks how much memory is taken, again and again.
+
+    The operating system keeps a peak of its own, but of the process's whole life; to make it forget
+    would take that from those who measure the process from outside.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(name="geocamss-watch", daemon=True)
+        self._device = device
+        self._over = threading.Event()
+        self.peak = 0
+        """The largest size seen, in bytes of the device's memory."""
+
+    def __enter__(self) -> Self:
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+        if self._device.type == "cuda":
+            self.peak = torch.cuda.max_memory_allocated(self._device)
+
+    def run(self) -> None:
+        """Look until it is over, and once more."""
+        going_on = True
+        while going_on:
+            going_on = not self._over.wait(EVERY)
+            self.peak = max(self.peak, _resident())
+
+
+def _settled() -> int:
+    """Resident size of this process, less what only waits to be collected, in bytes."""
+    gc.collect()
+    return _resident()
+
+
 def _resident() -> int:
     """Resident size of this process, in bytes."""
-    gc.collect()
-    return _status("VmRSS")
-
-
-def _peak(device: torch.device) -> int:
-    """The largest size since ``_forget_peak``, in bytes of the device's memory."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return _status("VmHWM")
-
-
-def _forget_peak(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    with suppress(OSError):  # not everywhere allowed; then the peak is that of the whole life
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _status(field: str) -> int:
-    """A size from the operating system's account of this process, in bytes."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"the operating system does not tell {field}")
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

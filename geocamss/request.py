@@ -168,6 +168,7 @@ class Request:
             batch,
             doubt="uncertainty" in self.outputs,
             probabilities="probabilities" in self.outputs,
+            outputs=tuple(self.outputs),
             shaping=self._shaping(model.card.classes),
         )
         budget = None if self.memory is None else parse_bytes(self.memory)

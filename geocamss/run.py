@@ -80,6 +80,9 @@ class Run:
     probabilities: bool = False
     """Whether to keep the probabilities of all classes."""
 
+    outputs: tuple[str, ...] = ()
+    """What is to be made of the map; it takes memory, and changes no pixel."""
+
     shaping: Shaping = EXACT
     """What polygons are to be like."""
 

@@ -57,7 +57,9 @@ def print_plan(plan: Plan) -> None:
         f"{plan.chip} pixels with an overlap of {plan.overlap}, {plan.batch} at a time",
     )
     table.add_row("time", f"{'' if plan.exact else 'up to '}about {time_text(plan.seconds)}")
-    table.add_row("disk", f"{size_text(plan.disk)} while it works")
+    table.add_row(
+        "disk", f"{size_text(plan.disk)} while it works, and what files and polygons take"
+    )
     if plan.device_memory is not None:
         table.add_row(f"memory of {plan.device}", size_text(plan.device_memory))
     table.add_row("memory", size_text(plan.memory))
