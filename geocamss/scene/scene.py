@@ -333,6 +333,11 @@ class Scene:
             )
         if named:
             return named[0]
+        counted = re.fullmatch(r"band([1-9]\d*)", name)
+        if counted:  # what a model calls a band that has no name: its position
+            at_home = [b for b in free if not b.name and b.index == int(counted[1])]
+            if at_home:
+                return at_home[0]
         return self._stand_in(name, spec.wavelength, [b for b in free if b.name not in wanted])
 
     def _stand_in(
