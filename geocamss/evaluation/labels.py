@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import Transformer
 from pyproj.exceptions import CRSError, ProjError
 from rasterio.crs import CRS
 from rasterio.windows import Window as RasterWindow
@@ -23,16 +24,33 @@ from geocamss.evaluation.scores import IGNORED
 from geocamss.scene.aoi import PolygonMask, polygons
 from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, open_raster
 from geocamss.scene.grid import Grid
-from geocamss.scene.ground import transformer
+from geocamss.scene.ground import horizontal, transformer
 from geocamss.scene.window import Window
 
-__all__ = ["LabelFile", "Labels", "PolygonLabels", "RasterLabels", "label_text"]
+__all__ = [
+    "LabelFile",
+    "Labels",
+    "PolygonLabels",
+    "RasterLabels",
+    "around",
+    "label_text",
+    "polygon_names",
+]
 
 SLACK = 2
 """A mask without georeferencing may be this many rows or columns off its picture's size."""
 
 PART_PIXELS = 1 << 24
 """Labels much finer than the map are read in parts of at most about this many pixels."""
+
+UNLABELED = (0, 255)
+"""Values that often stand for no label, where a file does not declare it."""
+
+SHOWN = 12
+"""Messages list this many values at most."""
+
+AREAS = ("Polygon", "Surface", "Collection", "Unknown")
+"""Words in the geometry types of layers that may hold polygons."""
 
 EDGES = 256
 """Reprojection bends a straight line: it is cut into about this many pieces over the grid first."""
@@ -48,7 +66,7 @@ class Labels(Protocol):
         """
 
     def close(self) -> None:
-        """Give back the file."""
+        """Give back the file; warns of values that were met and are no class."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +133,9 @@ class RasterLabels:
     turn: Any
     """Turns coordinates of the grid into those of the raster; None where they are the same."""
 
+    strange: set[float] = field(default_factory=set, compare=False)
+    """Values met so far that are no class, where they are taken for the model's own."""
+
     @classmethod
     def open(cls, file: LabelFile, dataset: Any, grid: Grid, scheme: ClassScheme) -> RasterLabels:
         """Match an open raster with a grid; see ``LabelFile.open``."""
@@ -153,8 +174,16 @@ class RasterLabels:
         return found
 
     def close(self) -> None:
-        """Close the raster."""
+        """Close the raster; warn of values that were met and are no class."""
         self.dataset.close()
+        if self.strange:
+            listed = ", ".join(f"{value:g}" for value in sorted(self.strange)[:SHOWN])
+            warnings.warn(
+                f"{self.path}: values that are no class of the model are ignored: {listed}; say "
+                "which class they are, as in --map VALUE=CLASS",
+                GeocamssWarning,
+                stacklevel=2,
+            )
 
     def _places(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Row and column in the raster of each pixel's center; they broadcast to (h, w)."""
@@ -185,6 +214,9 @@ class RasterLabels:
         found = self.legend.read(values)
         if len(self.legend.bands) == 1:  # in a picture, black is a color and no gap
             found[~usable] = IGNORED
+        if self.legend.taken and len(self.strange) <= SHOWN:
+            others = values[0][(found == IGNORED) & usable & ~np.isin(values[0], UNLABELED)]
+            self.strange.update(np.unique(others[np.isfinite(others)]).tolist())
         return found
 
 
@@ -205,18 +237,11 @@ class PolygonLabels:
             scheme: The model's classes.
             why: Why the file is no raster, for messages.
         """
-        if grid.crs is None:
-            raise InputError(
-                f"{file.path}: polygons need a scene with a place on the ground, or a raster of "
-                "labels with the scene's pixels"
-            )
-        frame = _read_polygons(file, why)
-        names = frame[_column(file, frame)].map(label_text)
+        frame, names = _polygons_on(file, grid, _ground_of(file, grid), why)
         channels = name_channels(file.path, sorted(set(names) - {""}), scheme, file.meaning)
-        frame = _on_grid(file.path, frame, grid.crs)
         masks = {}
         for channel in sorted(set(channels.values())):
-            mine = names[frame.index].map(channels).eq(channel).to_numpy()
+            mine = names.map(channels).eq(channel).to_numpy()
             if mine.any():
                 area: BaseGeometry = frame.geometry[mine].union_all()
                 masks[channel] = PolygonMask(polygons(area), grid.transform)
@@ -257,41 +282,125 @@ def _check_pixels(path: str, dataset: Any, grid: Grid) -> None:
         )
 
 
-def _read_polygons(file: LabelFile, why: str) -> Any:
+def polygon_names(file: LabelFile, grid: Grid, why: str = "it is none") -> tuple[str, ...]:
+    """What the polygons over a grid are called, in order, each name once.
+
+    Args:
+        file: The vector file.
+        grid: Of the map.
+        why: Why the file is no raster, for messages.
+
+    Raises:
+        InputError: the file holds no polygons, or not what their classes are.
+    """
+    with gdal_environment(file.path):
+        frame, names = _polygons_on(file, grid, _ground_of(file, grid), why)
+    left, bottom, right, top = grid.bounds
+    bounds = frame.geometry.bounds
+    near = (bounds.minx < right) & (bounds.maxx > left) & (bounds.miny < top)
+    return tuple(sorted(set(names[near & (bounds.maxy > bottom)]) - {""}))
+
+
+def _ground_of(file: LabelFile, grid: Grid) -> CRS:
+    if grid.crs is None:
+        raise InputError(
+            f"{file.path}: polygons need a scene with a place on the ground, or a raster of "
+            "labels with the scene's pixels"
+        )
+    return grid.crs
+
+
+def _polygons_on(file: LabelFile, grid: Grid, crs: CRS, why: str) -> tuple[Any, Any]:
+    """The polygons around a grid, in its CRS, and what each is called."""
+    frame, column = _read_polygons(file, grid, why)
+    names = frame[column].map(label_text)
+    frame = _on_grid(file.path, frame, crs)
+    return frame, names[frame.index]
+
+
+def _read_polygons(file: LabelFile, grid: Grid, why: str) -> tuple[Any, str]:
+    """The polygons around a grid, all of the file where there are none, and the attribute."""
     import pyogrio  # pandas comes with it: too slow to import where labels are rasters
     from pyogrio.errors import DataLayerError, DataSourceError
 
     try:
-        layers = [name for name, kind in pyogrio.list_layers(file.path) if kind is not None]
-        if not layers:
-            raise InputError(f"{file.path}: has no layer with geometries")
-        frame = pyogrio.read_dataframe(file.path, layer=layers[0], force_2d=True)
+        layer = _layer(file)
+        info = pyogrio.read_info(file.path, layer=layer)
+        column = _column(file, [str(name) for name in info["fields"]])
+        near = around(grid, info["crs"])
+        how = {"layer": layer, "columns": [column], "force_2d": True}
+        frame = pyogrio.read_dataframe(file.path, **how, bbox=near)
+        if near is not None and not len(frame):
+            frame = pyogrio.read_dataframe(file.path, **how)
     except (DataSourceError, DataLayerError, OSError, ValueError) as error:
         raise InputError(
             f"{file.path}: cannot be read as labels, neither as a raster ({why}) nor as polygons "
             f"({error})"
         ) from error
-    if len(layers) > 1:
-        warnings.warn(
-            f"{file.path}: has {len(layers)} layers; {layers[0]!r}, the first, holds the labels",
-            GeocamssWarning,
-            stacklevel=6,
+    areas = frame[frame.geom_type.isin(["Polygon", "MultiPolygon"]).to_numpy()]
+    if not len(areas):
+        kinds = ", ".join(sorted(set(frame.geom_type.dropna()))) or "nothing at all"
+        raise InputError(
+            f"{file.path}: layer {layer!r} holds no polygons, but {kinds}; labels are areas: "
+            "polygons, or a raster"
         )
     if frame.crs is None:
         raise InputError(f"{file.path}: does not say its CRS, so where it lies is unknown")
-    return frame[frame.geom_type.isin(["Polygon", "MultiPolygon"]).to_numpy()]
+    return areas, column
 
 
-def _column(file: LabelFile, frame: Any) -> str:
-    columns = [str(name) for name in frame.columns if name != frame.geometry.name]
+def _layer(file: LabelFile) -> str:
+    """The layer of a file that holds the labels: one that may have polygons, and the attribute."""
+    import pyogrio
+
+    layers = [(str(name), str(kind)) for name, kind in pyogrio.list_layers(file.path) if kind]
+    if not layers:
+        raise InputError(f"{file.path}: has no layer with geometries")
+    areas = [name for name, kind in layers if any(word in kind for word in AREAS)]
+    found = areas or [name for name, _ in layers]
+    if file.column is not None and len(found) > 1:
+        fields = {name: list(pyogrio.read_info(file.path, layer=name)["fields"]) for name in found}
+        found = [name for name in found if file.column in fields[name]]
+        if not found:
+            listed = "; ".join(f"{name} has {', '.join(own)}" for name, own in fields.items())
+            raise InputError(
+                f"{file.path}: no layer has an attribute {file.column!r}, which --class-field "
+                f"names: {listed}"
+            )
+    if len(found) > 1:
+        warnings.warn(
+            f"{file.path}: layers {', '.join(found)} may all hold the labels; {found[0]!r}, the "
+            "first, is taken",
+            GeocamssWarning,
+            stacklevel=8,
+        )
+    return found[0]
+
+
+def around(grid: Grid, crs: str | None) -> tuple[float, float, float, float] | None:
+    """(left, bottom, right, top) of a grid and what is near, in another CRS; None if unknown."""
+    if crs is None or grid.crs is None:
+        return None
+    try:
+        turn = Transformer.from_crs(horizontal(grid.crs.to_wkt()), crs, always_xy=True)
+        left, bottom, right, top = turn.transform_bounds(*grid.bounds)
+    except (CRSError, ProjError):
+        return None
+    if not (np.isfinite([left, bottom, right, top]).all() and left < right and bottom < top):
+        return None
+    margin = 0.1 * max(right - left, top - bottom)  # edges bend between the points looked at
+    return left - margin, bottom - margin, right + margin, top + margin
+
+
+def _column(file: LabelFile, columns: list[str]) -> str:
     if file.column in columns:
         return str(file.column)
     if file.column is None and len(columns) == 1:
         return columns[0]
-    what = "say which" if file.column is None else f"there is no {file.column!r}"
+    missing = "" if file.column is None else f"there is no {file.column!r}; "
     raise InputError(
-        f"{file.path}: {what} of its attributes is the class, with --class-field; it has "
-        f"{', '.join(columns) or 'none'}"
+        f"{file.path}: {missing}say which of its attributes is the class, with --class-field; it "
+        f"has {', '.join(columns) or 'none'}"
     )
 
 

@@ -19,7 +19,7 @@ from geocamss.classes import ClassScheme
 from geocamss.errors import GeocamssWarning, InputError
 from geocamss.evaluation.scores import IGNORED
 
-__all__ = ["RasterLegend", "name_channels", "raster_legend"]
+__all__ = ["RasterLegend", "name_channels", "raster_legend", "value_names"]
 
 MAX_SIDECAR = 4 << 20
 """Bytes of a file of class names beside a raster; longer ones are something else."""
@@ -40,6 +40,9 @@ class RasterLegend:
 
     palette: NDArray[np.uint8] | None = None
     """(values, 3) color of each stored value, where colors are looked up; None elsewhere."""
+
+    taken: bool = False
+    """True where nothing says what the values mean, and they are taken for the model's own."""
 
     def read(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         """Channels of stored pixels.
@@ -92,13 +95,13 @@ def raster_legend(
         chosen = {int(key[1:], 16): k for key, k in colors.items()}
         own = {int(c.hex[1:], 16): k for k, c in enumerate(scheme)}
         return RasterLegend(*_colored(path, dataset, chosen or own))
-    names = _names(path, dataset)
+    names = value_names(path, dataset)
     if given:
         return RasterLegend((1,), _chosen(path, channels, names))
     if names:
         by_name = name_channels(path, list(names.values()), scheme, {})
         return RasterLegend((1,), {v: by_name[n] for v, n in names.items() if n in by_name})
-    return RasterLegend((1,), {value: k for k, value in enumerate(scheme.values)})
+    return RasterLegend((1,), {value: k for k, value in enumerate(scheme.values)}, taken=True)
 
 
 def name_channels(
@@ -120,7 +123,13 @@ def name_channels(
     else:
         known = {str(value): k for k, value in enumerate(scheme.values)}
         known |= {name.casefold(): k for k, name in enumerate(scheme.names)}
-    found = {name: known[key] for name in names for key in (name, name.casefold()) if key in known}
+        known |= {name: k for k, name in enumerate(scheme.names)}  # classes may differ in case only
+    spellings = {name: (name, *_plainly(name)) for name in names}
+    found = {
+        name: next(known[key] for key in keys if key in known)
+        for name, keys in spellings.items()
+        if not known.keys().isdisjoint(keys)
+    }
     strange = sorted({name for name in names if name and name not in found})
     if not found:
         raise InputError(
@@ -135,6 +144,12 @@ def name_channels(
             stacklevel=3,
         )
     return found
+
+
+def _plainly(name: str) -> tuple[str, str]:
+    """A name without needless blanks, and in lower case too."""
+    plain = " ".join(name.split())
+    return plain, plain.casefold()
 
 
 def _channel(path: str, name: str, scheme: ClassScheme) -> int:
@@ -169,11 +184,13 @@ def _colored(
 
 def _chosen(path: str, channels: Mapping[str, int], names: Mapping[int, str]) -> dict[int, int]:
     """Stored value to channel, where the user gives values or the file's names for them."""
-    values = {name: value for value, name in names.items()}
+    values: dict[str, list[int]] = {}
+    for value, name in names.items():
+        values.setdefault(name, []).append(value)
     found = {}
     for key, channel in channels.items():
         if key in values:
-            found[values[key]] = channel
+            found |= dict.fromkeys(values[key], channel)
         elif re.fullmatch(r"-?\d+", key):
             found[int(key)] = channel
         else:
@@ -184,7 +201,7 @@ def _chosen(path: str, channels: Mapping[str, int], names: Mapping[int, str]) ->
     return found
 
 
-def _names(path: str, dataset: Any) -> dict[int, str]:
+def value_names(path: str, dataset: Any) -> dict[int, str]:
     """Class names that a raster carries: in its own tags, or as GDAL keeps them beside it."""
     tagged = {
         int(match[1]): str(name)

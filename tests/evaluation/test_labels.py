@@ -6,6 +6,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import shapely
@@ -277,6 +278,89 @@ def test_without_a_place_the_pixels_must_be_the_same(tmp_path):
         read(LabelFile(path), Grid(None, Affine.identity(), 70, 60, (0, 0), (0, 0)))
     with pytest.raises(InputError, match="resampled"):
         read(LabelFile(path), Grid(UTM, PLACE, 50, 60, (0, 0), None))
+
+
+def cells(count, epsg=None):
+    """Squares of 100 m side by side, from the upper left of the grid."""
+    areas = [
+        shapely.box(500_000 + 120 * k, 4_999_800, 500_100 + 120 * k, 4_999_900)
+        for k in range(count)
+    ]
+    frame = gpd.GeoDataFrame({"kind": ["land", "water", "wood"][:count]}, geometry=areas, crs=UTM)
+    return frame if epsg is None else frame.to_crs(epsg)
+
+
+def test_the_layer_with_polygons_and_the_attribute_holds_the_labels(tmp_path):
+    path = tmp_path / "a.gpkg"
+    roads = cells(3).set_geometry(cells(3).boundary)
+    roads.to_file(path, layer="roads")
+    cells(3).rename(columns={"kind": "owner"}).to_file(path, layer="parcels")
+    cells(3).to_file(path, layer="fields")
+    expected = read(LabelFile(str(path), column="kind"))
+    assert set(np.unique(expected)) == {0, 1, 2, 255}
+    with pytest.raises(InputError, match=r"'crop'.*parcels has owner; fields has kind"):
+        read(LabelFile(str(path), column="crop"))
+    cells(2).to_file(path, layer="more")
+    with pytest.warns(GeocamssWarning, match="layers fields, more.*'fields', the first"):
+        np.testing.assert_array_equal(read(LabelFile(str(path), column="kind")), expected)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [([shapely.Point(500_100, 4_999_700)], "no polygons, but Point"), ([], "but nothing at all")],
+)
+def test_a_file_without_polygons_is_refused_as_such(tmp_path, shapes, words):
+    path = tmp_path / "a.gpkg"
+    frame = gpd.GeoDataFrame({"kind": ["land"] * len(shapes)}, geometry=shapes, crs=UTM)
+    frame.to_file(path)
+    with pytest.raises(InputError, match=words):
+        read(LabelFile(str(path)))
+
+
+@pytest.mark.parametrize("turn", [0, 360])
+def test_polygons_around_the_grid_are_read_and_no_others(tmp_path, turn):
+    """Also where their degrees count on beyond half a turn."""
+    path = tmp_path / "a.gpkg"
+    here, away = cells(2, 4326), cells(3, 4326)
+    away["kind"] = ["marsh", "city", "road"]  # no classes, which would be said
+    away = away.set_geometry(away.translate(2, 3))
+    everything = here if turn else pd.concat([here, away])
+    everything.set_geometry(everything.translate(turn)).to_file(path)
+    found = read(LabelFile(str(path)))
+    oracle = rasterize(
+        zip(cells(2).geometry, (0, 1), strict=True), (60, 50), fill=255, transform=PLACE
+    )
+    assert (found != oracle).sum() <= 4
+
+
+def test_labels_that_differ_in_case_only_are_told_apart_where_classes_are(tmp_path):
+    frame = cells(3)
+    frame["kind"] = ["Wheat", "wheat", "WHEAT"]
+    path = tmp_path / "a.gpkg"
+    frame.to_file(path)
+    scheme = ClassScheme.of(["wheat", "Wheat"])
+    for meaning in ({}, {"Wheat": "Wheat", "wheat": "wheat"}):
+        opened = LabelFile(str(path), meaning).open(GRID, scheme)
+        found = opened.read(GRID.window)
+        squares = [np.unique(found[11:19, 12 * k + 1 : 12 * k + 9]) for k in range(3)]
+        assert [s.tolist() for s in squares] == [[1], [0], [0]]
+
+
+def test_values_that_are_no_class_are_said(tmp_path):
+    path = write(tmp_path / "a.tif", values(7, choice=(3, 7, 8, 100, 0, 255)))
+    with pytest.warns(GeocamssWarning, match=r"are ignored: 8, 100;"):
+        found = read(LabelFile(path))
+    assert set(np.unique(found)) == {0, 1, 255}
+    read(LabelFile(path, {"3": "wood"}))  # who says what counts says what does not
+
+
+def test_values_of_one_name_are_one_class(tmp_path):
+    painted = values(3, choice=(0, 1, 2))
+    path = write(tmp_path / "a.tif", painted)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(CLASS_0="oak", CLASS_1="lake", CLASS_2="oak")
+    found = read(LabelFile(path, {"oak": "wood", "lake": "water"}))
+    np.testing.assert_array_equal(found, channels(painted, ((0, 2), (1, 1), (2, 2))))
 
 
 def test_what_is_no_file_of_labels_is_refused(tmp_path):
