@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from geocamss.cli.options import band_option, examples
 from geocamss.errors import OutputError, RecipeError
+
+if TYPE_CHECKING:
+    from geocamss.training.adhoc import Own
 
 __all__ = ["log_option", "need_training", "refuse_existing", "train", "training_options"]
 
@@ -65,7 +68,10 @@ def need_training() -> Iterator[None]:
         raise RecipeError(
             f"training needs the package {error.name!r}: pip install 'geocamss[train]'"
         ) from None
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("geocamss").setLevel(logging.INFO)
+    # GDAL signals each format that a file is not: no news where labels may be of any.
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)
 
 
 def refuse_existing(target: Path, *, overwrite: bool) -> None:
@@ -99,7 +105,9 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
     help="What is where in it: a raster of class values, or polygons, in any CRS.",
 )
 @click.option(
-    "--class-field", metavar="FIELD", help="Which attribute of the polygons is the class."
+    "--class-field",
+    metavar="FIELD",
+    help="Which attribute of the polygons is the class; can be left out where there is one.",
 )
 @band_option
 @training_options
@@ -129,56 +137,82 @@ def train(
 
     Everything is checked before any work. While training, the state is kept beside the model file,
     as NAME.safetensors.state, for --resume, and so is the model of each finished stage. With
-    --scene and --labels, bands and statistics come from the scene, classes from the labels, every
-    fifth block of ground is held out, and the recipe is written beside the model. Needs the extra
-    geocamss[train].
+    --scene and --labels, bands and statistics come from the scene, classes from the labels, one
+    block of ground in five is held out where the labels are enough, and the recipe is written
+    beside the model. Needs the extra geocamss[train].
     """
     with need_training():
         from geocamss.models import registry
+        from geocamss.training.adhoc import Own
         from geocamss.training.recipe import changed, load_recipe
         from geocamss.training.train import train as run
 
-    if recipe is not None and (scene or labels):
-        raise click.UsageError("give a recipe, or --scene and --labels, and not both")
-    if recipe is None:
-        own = (scene, labels, class_field, bands, output)
-        recipe, data = _write_own(*own, overwrite=overwrite, resume=resume)
-    checked = changed(load_recipe(recipe), minutes=minutes, max_steps=max_steps)
-    target = output or Path(f"{checked.card_without_results().name}.safetensors")
-    refuse_existing(target, overwrite=overwrite)
-    first = None if start_from is None else registry.resolve(start_from)
-    result = run(checked, recipe, target, data=data, resume=resume, start_from=first, log=log)
+    if recipe is not None:
+        given = {"--scene": scene, "--labels": labels, "--class-field": class_field}
+        for option, value in {**given, "--bands": bands}.items():
+            if value is not None:
+                raise click.UsageError(f"{option} is for training without a recipe; leave one away")
+    elif scene is None or labels is None:
+        raise click.UsageError("give a recipe, or both --scene and --labels")
+    if output is not None:
+        output = _model_file(output)
+    with ExitStack() as stack:
+        if scene is not None and labels is not None:
+            target = output or Path(f"{scene.stem}.safetensors")
+            own = Own(scene, labels, class_field, bands, _card_name(target.stem))
+            written = _written_recipe(own, target, overwrite=overwrite, resume=resume)
+            recipe, data = stack.enter_context(written)
+        checked = changed(load_recipe(recipe), minutes=minutes, max_steps=max_steps)
+        target = output or Path(f"{checked.card_without_results().name}.safetensors")
+        refuse_existing(target, overwrite=overwrite)
+        first = None if start_from is None else registry.resolve(start_from)
+        result = run(checked, recipe, target, data=data, resume=resume, start_from=first, log=log)
     click.echo(f"{result.path}: {result.steps} steps")
     for name, value in sorted(result.card.metrics.items()):
         click.echo(f"  {name}: {value:.4f}")
+    if result.scores is None:
+        click.echo("  no scores: nothing was held out")
 
 
-def _write_own(
-    scene: Path | None,
-    labels: Path | None,
-    column: str | None,
-    bands: dict[str, int] | None,
-    output: Path | None,
-    *,
-    overwrite: bool,
-    resume: bool,
-) -> tuple[Path, Path]:
-    """Write the recipe of a scene and its labels; the file, and the folder of its data."""
-    from geocamss.training.adhoc import Own, own_recipe, recipe_text
+@contextmanager
+def _written_recipe(
+    own: Own, target: Path, *, overwrite: bool, resume: bool
+) -> Iterator[tuple[Path, Path]]:
+    """Write the recipe of a scene and its labels; the file, and the folder of its data.
 
-    if scene is None or labels is None:
-        raise click.UsageError("give a recipe, or both --scene and --labels")
-    target = output or Path(f"{scene.stem}.safetensors")
+    Where training fails before it has anything to resume from, the file is taken away again, so
+    that the command can be corrected.
+    """
+    from geocamss.training.adhoc import own_recipe, recipe_text
+
     file = target.with_suffix(".yaml")
     refuse_existing(target, overwrite=overwrite)
     refuse_existing(file, overwrite=overwrite or resume)  # an interrupted run has left its own
-    own = Own(scene, labels, column, bands, _card_name(target.stem))
     checked, data = own_recipe(own)
+    before = file.read_bytes() if file.exists() else None
     file.parent.mkdir(parents=True, exist_ok=True)
     below = Path(os.path.relpath(data, file.resolve().parent)).as_posix()
     text = recipe_text(checked.model_copy(update={"data": below}))
     file.write_text(text, encoding="utf-8")
-    return file, data
+    try:
+        yield file, data
+    except BaseException:
+        if not Path(f"{target}.state").exists():
+            file.unlink() if before is None else file.write_bytes(before)
+        raise
+
+
+def _model_file(output: Path) -> Path:
+    """The file that ``-o`` means.
+
+    Raises:
+        UsageError: it is a recipe's.
+    """
+    if output.suffix.lower() in (".yaml", ".yml"):
+        raise click.UsageError(
+            f"-o names the model file, and {output} is a recipe's; as in -o {output.stem}"
+        )
+    return output if output.suffix else output.with_name(f"{output.name}.safetensors")
 
 
 def _card_name(stem: str) -> str:

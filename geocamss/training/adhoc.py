@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import glob
+import logging
 import math
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import yaml
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from geocamss.errors import BandError, InputError, RecipeError
-from geocamss.evaluation.labels import label_text
+from geocamss.errors import BandError, GeocamssWarning, InputError, RecipeError
+from geocamss.evaluation.labels import LabelFile
 from geocamss.scene.band import SceneBand
-from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, open_raster
-from geocamss.scene.grid import choose_grid
+from geocamss.scene.bands import BandClues, canonical_name
+from geocamss.scene.gdal import gdal_environment
+from geocamss.scene.grid import Grid, choose_grid
 from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
 from geocamss.scene.window import Window
 from geocamss.training.recipe import Recipe
+from geocamss.training.sources.part import choose_part
+from geocamss.training.sources.spec import Part
+from geocamss.training.survey import Survey, survey
 
 __all__ = ["Own", "own_recipe", "recipe_text"]
+
+_log = logging.getLogger(__name__)
 
 SAMPLE_SIDE = 512
 """Statistics come from at most about this many rows and columns."""
 
-MOST_CLASSES = 64
-"""More values than these are measurements, not classes."""
+UNKNOWN_GSD = 1.0
+"""GSD in a card whose scene does not say it, in meters."""
 
-BLOCK = 128
-"""Width of the blocks of ground of which every fifth is held out, in pixels."""
+SHOWN = 12
+"""Messages list this many things at most."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +68,9 @@ class Own:
 def own_recipe(own: Own, *, minutes: float | None = None) -> tuple[Recipe, Path]:
     """Write the recipe that the scene and its labels suggest.
 
-    Bands, their statistics and the GSD come from the scene, the classes from the labels; every
-    fifth block of ground is held out for validation.
+    Bands, their statistics and the GSD come from the scene, the classes from the labels over it.
+    One block of ground in five is held out for validation, unless the labels are too few: then
+    there is no validation, and a warning.
 
     Returns:
         The recipe, and the data folder that its paths count from.
@@ -73,43 +82,41 @@ def own_recipe(own: Own, *, minutes: float | None = None) -> tuple[Recipe, Path]
         if not path.exists():
             raise InputError(f"{path}: no such file")
     scene = Scene.open(own.scene, own.bands)
-    bands = _named(scene)
-    data = Path(os.path.commonpath([own.scene.resolve().parent, own.labels.resolve().parent]))
-    classes = _classes(own)
-    mean, std, whole = _statistics(scene, bands)
-    side = 64 if min(whole) < 512 else 128
-    origin: dict[str, Any] = {
-        "kind": "scenes",
-        "name": own.scene.name,
-        "scenes": [glob.escape(_below(own.scene, data))],
-        "bands": own.bands or {},
-        "labels": _below(own.labels, data),
-        "column": own.column,
-        "classes": {name: list(values) for name, values in classes.items()},
+    names, bands = _named(scene)
+    grid = choose_grid(scene, scene.gsd or UNKNOWN_GSD)
+    labels = survey(LabelFile(str(own.labels), column=own.column), scene, bands, grid)
+    _log.info("labeled pixels: %s", ", ".join(f"{k} {n:,}" for k, n in labels.pixels.items()))
+    mean, std = _statistics(scene, bands, grid)
+    side = 64 if min(grid.shape) < 512 else 128
+    card = {
+        "name": own.name,
+        "description": _description(own, scene),
+        "bands": [
+            {"name": name, **({"wavelength": band.wavelength} if band.wavelength else {})}
+            for name, band in zip(names, bands, strict=True)
+        ],
+        "gsd": scene.gsd or UNKNOWN_GSD,
+        "scale": [_tidy(band.scale) for band in bands],
+        "offset": [_tidy(band.offset) for band in bands],
+        "mean": mean,
+        "std": std,
+        "classes": _classes(labels),
+        "chip": side * 2,
+        "overlap": side // 2,
+        "license": "not stated",
     }
-    block = max(16, min(BLOCK, min(whole) // 5))
     budget = {} if minutes is None else {"minutes": minutes}
-    recipe = Recipe.model_validate(
-        {
-            "card": {
-                "name": own.name,
-                "description": f"Trained on {own.scene.name} with {own.labels.name}.",
-                "bands": [{"name": band.name} for band in bands],
-                "gsd": scene.gsd or 1.0,
-                "scale": [_tidy(band.scale) for band in bands],
-                "offset": [_tidy(band.offset) for band in bands],
-                "mean": mean,
-                "std": std,
-                "classes": list(classes),
-                "chip": side * 2,
-                "overlap": side // 2,
-            },
-            "sources": [{**origin, "part": {"block": block, "take": "most"}}],
-            "validation": [{**origin, "part": {"block": block, "take": "held-out"}}],
-            "training": {"chip": side, "epoch": 50, "validate_every": 4, **budget},
-        }
-    )
-    return recipe, data
+    data = Path(os.path.commonpath([own.scene.resolve().parent, own.labels.resolve().parent]))
+    content = {
+        "card": card,
+        **_sources(_origin(own, labels, data), choose_part(labels.counts)),
+        "training": {"chip": side, "epoch": 50, "validate_every": 4, **budget},
+    }
+    try:
+        return Recipe.model_validate(content), data
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"{own.scene}: no recipe can be made of it: {said}") from error
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -119,14 +126,98 @@ def recipe_text(recipe: Recipe) -> str:
     )
 
 
-def _named(scene: Scene) -> tuple[SceneBand, ...]:
-    named = tuple(band for band in scene.bands if band.name)
-    if not named:
-        raise BandError(
-            f"{scene.path}: its {len(scene.bands)} band(s) have no names; say which is which, "
-            "as in --bands red=1,green=2,blue=3"
+def _origin(own: Own, labels: Survey, data: Path) -> dict[str, Any]:
+    """The source that the scene and its labels are, whole."""
+    return {
+        "kind": "scenes",
+        "name": own.scene.name,
+        "scenes": [glob.escape(_below(own.scene, data))],
+        "bands": own.bands or {},
+        "labels": _below(own.labels, data),
+        "column": labels.column,
+        "classes": {name: list(called) for name, called in labels.called.items()},
+    }
+
+
+def _sources(origin: dict[str, Any], held_out: Part | None) -> dict[str, Any]:
+    """What to learn from, and what to score on if the labels are enough for both."""
+    if held_out is None:
+        warnings.warn(
+            f"{origin['labels']}: too few labels to set some aside: all are learned from, and "
+            "there will be no scores; label more places of each class, far from each other",
+            GeocamssWarning,
+            stacklevel=3,
         )
-    return named
+        return {"sources": [origin], "validation": []}
+    part = held_out.model_dump()
+    return {
+        "sources": [{**origin, "part": {**part, "take": "most"}}],
+        "validation": [{**origin, "part": part}],
+    }
+
+
+def _classes(labels: Survey) -> list[str | dict[str, Any]]:
+    """The classes as a card has them: by name alone where their numbers merely count."""
+    if labels.scheme.values == tuple(range(len(labels.scheme))):
+        return list(labels.scheme.names)
+    return [{"value": entry.value, "name": entry.name} for entry in labels.scheme]
+
+
+def _description(own: Own, scene: Scene) -> str:
+    said = f"Trained on {own.scene.name} with {own.labels.name}."
+    if not scene.gsd:
+        said += f" The scene does not say how large its pixels are: {UNKNOWN_GSD:g} m is made up."
+    return said
+
+
+def _named(scene: Scene) -> tuple[tuple[str, ...], tuple[SceneBand, ...]]:
+    """The bands to learn from, and what the model calls them.
+
+    Bands without a name go by what the file calls them, or by their position, as ``band4``: they
+    are found by it again. Those of a spectrometer without a name lie beside others that have one,
+    and those that the user did not name are not wanted: they are left out.
+    """
+    known = [band for band in scene.bands if band.name]
+    others = [band for band in scene.bands if not band.name]
+    if scene.chosen or known:
+        passed = [b for b in others if scene.chosen or b.wavelength is not None]
+        others = [b for b in others if b not in passed]
+        if passed:
+            listed = ", ".join(str(band.index) for band in passed[:SHOWN])
+            more = f" and {len(passed) - SHOWN} more" if len(passed) > SHOWN else ""
+            _warn(
+                f"{scene.path}: bands {listed}{more} have no name and are left out; name those "
+                "that are wanted, as in --bands red=1,other=4"
+            )
+    bands = tuple(band for band in scene.bands if band in known or band in others)
+    names = tuple(band.name or _own_name(band, scene) for band in bands)
+    if len(set(names)) < len(names):
+        raise BandError(
+            f"{scene.path}: several of its bands have one name; say which is which, as in "
+            "--bands red=1,green=2,blue=3"
+        )
+    if others:
+        listed = ", ".join(name for name, band in zip(names, bands, strict=True) if band in others)
+        _warn(
+            f"{scene.path}: does not say what all its bands are; the model calls them {listed}, "
+            "and finds them so in other scenes. --bands names them, as in --bands red=1,nir=4"
+        )
+    return names, bands
+
+
+def _own_name(band: SceneBand, scene: Scene) -> str:
+    """What a band without a common name is found by: the file's word for it, else its position."""
+    label = band.label.strip().lower()
+    alike = [other for other in scene.bands if other.label.strip().lower() == label]
+    plain = re.fullmatch(r"[^=,\s](?:[^=,]{0,62}[^=,\s])?", label)
+    counts = BandClues(band.index, label).counts
+    if counts or not plain or len(alike) > 1 or canonical_name(label):
+        return f"band{band.index}"
+    return label
+
+
+def _warn(what: str) -> None:
+    warnings.warn(what, GeocamssWarning, stacklevel=4)
 
 
 def _below(path: Path, folder: Path) -> str:
@@ -138,11 +229,10 @@ def _tidy(number: float) -> float:
 
 
 def _statistics(
-    scene: Scene, bands: tuple[SceneBand, ...]
-) -> tuple[list[float], list[float], tuple[int, int]]:
-    """Mean and deviation by band in physical units, and the size of the scene's grid."""
+    scene: Scene, bands: tuple[SceneBand, ...], grid: Grid
+) -> tuple[list[float], list[float]]:
+    """Mean and deviation by band, in physical units."""
     with gdal_environment(scene.path):
-        grid = choose_grid(scene, 1.0, gsd="native")
         values, valid = _sample(scene, bands, grid)
     if not valid.any():
         raise RecipeError(f"{scene.path}: has no valid pixel")
@@ -150,12 +240,11 @@ def _statistics(
     offset = np.array([band.offset for band in bands])[:, None]
     physical = values[:, valid].astype(np.float64) * scale + offset  # (C, N)
     mean = [_tidy(value) for value in physical.mean(1)]
-    std = [_tidy(max(value, 1e-6)) for value in physical.std(1)]
-    return mean, std, grid.shape
+    return mean, [_tidy(max(value, 1e-6)) for value in physical.std(1)]
 
 
 def _sample(
-    scene: Scene, bands: tuple[SceneBand, ...], grid: Any
+    scene: Scene, bands: tuple[SceneBand, ...], grid: Grid
 ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Rows spread over the grid, and of these some columns: (C, h, w) and (h, w)."""
     height, width = grid.shape
@@ -167,52 +256,3 @@ def _sample(
             values.append(some[:, :, ::step])
             valid.append(usable[:, ::step])
     return np.concatenate(values, axis=1), np.concatenate(valid)
-
-
-def _classes(own: Own) -> dict[str, tuple[str | int, ...]]:
-    """What the labels call each class, by a name that a card may have."""
-    try:
-        with gdal_environment(str(own.labels)), open_raster(str(own.labels)) as dataset:
-            values = _raster_values(dataset, own.labels)
-    except (*GDAL_ERRORS, OSError, ValueError):
-        return _polygon_classes(own)
-    return {f"class {value}": (value,) for value in values}
-
-
-def _raster_values(dataset: Any, path: Path) -> list[int]:
-    if dataset.count != 1 or np.dtype(dataset.dtypes[0]).kind not in "iu":
-        raise RecipeError(f"{path}: labels are one band of whole numbers, or polygons")
-    found: set[int] = set()
-    for _, window in dataset.block_windows(1):
-        found |= set(np.unique(dataset.read(1, window=window)).tolist())
-        if len(found) > MOST_CLASSES + 1:
-            raise RecipeError(f"{path}: more than {MOST_CLASSES} values; these are no classes")
-    found.discard(int(dataset.nodata) if dataset.nodata is not None else 255)
-    if not found:
-        raise RecipeError(f"{path}: no pixel has a label")
-    return sorted(found)
-
-
-def _polygon_classes(own: Own) -> dict[str, tuple[str | int, ...]]:
-    try:
-        info = pyogrio.read_info(own.labels)
-    except pyogrio.errors.DataSourceError as error:
-        raise InputError(
-            f"{own.labels}: labels are neither a raster nor a vector file that can be read: {error}"
-        ) from error
-    fields = list(info["fields"])
-    if own.column not in fields:
-        asked = "" if own.column is None else f"no field {own.column!r}; "
-        raise InputError(
-            f"{own.labels}: {asked}say which field holds the class with --class-field: "
-            f"{', '.join(fields) or 'it has none'}"
-        )
-    frame = pyogrio.read_dataframe(own.labels, columns=[own.column], read_geometry=False)
-    values = sorted(set(frame[own.column].map(label_text)) - {""})
-    if not values or len(values) > MOST_CLASSES:
-        raise RecipeError(f"{own.labels}: field {own.column!r} has {len(values)} classes")
-    classes: dict[str, tuple[str | int, ...]] = {}
-    for value in values:
-        name = re.sub(r"\s+", " ", value).strip() or "class"
-        classes[name] = (*classes.get(name, ()), value)
-    return classes

@@ -376,7 +376,7 @@ def _apart(part: Part | None, other: Part | None) -> bool:
     """Whether two parts of the same image have no ground in common."""
     if part is None or other is None or part.take == other.take:
         return False
-    return (part.block, part.every) == (other.block, other.every)
+    return (part.block, part.every, part.first) == (other.block, other.every, other.first)
 
 
 def _both(paths: Iterable[str], others: Iterable[str]) -> set[str]:

@@ -14,6 +14,7 @@ from geocamss.training.sources.simulated import load_simulated
 from geocamss.training.sources.spec import (
     ArraySource,
     PairSource,
+    Part,
     ScenesSource,
     Source,
     TorchgeoSource,
@@ -45,5 +46,16 @@ def load_source(source: Source, card: ModelCard, data: Path) -> list[LabeledImag
     else:
         images = load_simulated(source, card)
     if not any(bool((item.labels != IGNORED).any()) for item in images):
-        raise RecipeError(f"source {source.name!r}: no pixel has a label")
+        raise RecipeError(f"source {source.name!r}: {_nothing(getattr(source, 'part', None))}")
     return images
+
+
+def _nothing(part: Part | None) -> str:
+    """Why there is nothing to learn from, or to score on."""
+    if part is None:
+        return "no pixel has a label"
+    where = "held out" if part.take == "held-out" else "left for training"
+    return (
+        f"no labeled pixel lies in the blocks that are {where} (part: block {part.block}, every "
+        f"{part.every}, first {part.first}); smaller blocks, or another first, may hold some"
+    )

@@ -88,8 +88,20 @@ class Part(_Strict):
     every: int = Field(default=5, ge=2, le=100)
     """One block in so many is held out."""
 
+    first: int = Field(default=0, ge=0)
+    """Which one, counted from the upper left corner along the row; less than ``every``."""
+
     take: Literal["most", "held-out"]
     """``most`` for training, ``held-out`` for validation."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.first >= self.every:
+            raise ValueError(
+                f"first counts the blocks from 0 up to every - 1 ({self.every - 1}), "
+                f"got {self.first}"
+            )
+        return self
 
 
 class ScenesSource(_Origin):
