@@ -123,7 +123,7 @@ def test_a_labeled_image_is_cut_anywhere(seed, turned):
 def test_every_labeled_pixel_is_as_likely_as_any_other():
     labeled = torch.rand(70, 90, generator=Generator().manual_seed(2)) < 0.004
     labeled[64:, 80:] = True  # a cell at the corner that is no whole one
-    places, generator = Places.of(labeled), Generator().manual_seed(0)
+    places, generator = Places.of(labeled, False), Generator().manual_seed(0)
     counts = torch.zeros(labeled.shape)
     draws = 200 * places.total
     for _ in range(draws):
@@ -134,7 +134,7 @@ def test_every_labeled_pixel_is_as_likely_as_any_other():
     freedom = places.total - 1
     assert abs(chi_squared - freedom) < 4 * (2 * freedom) ** 0.5
     with pytest.raises(ValueError, match="no pixel is labeled"):
-        Places.of(torch.zeros(5, 5, dtype=torch.bool)).draw(generator)
+        Places.of(torch.zeros(5, 5), 0).draw(generator)
 
 
 def test_images_are_drawn_by_the_ground_near_their_labels():

@@ -229,6 +229,15 @@ def test_a_run_killed_in_its_first_step_can_be_resumed(tmp_path, data, monkeypat
     assert train(recipe_of(path), path, out, data=data, resume=True).losses == whole.losses
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal, also where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_that_can_be_resumed(tmp_path, data, monkeypatch, capsys, number):
     path, out = recipe_file(tmp_path, max_steps=4), tmp_path / "out.safetensors"

@@ -80,7 +80,7 @@ class LabeledImage:
     @cached_property
     def places(self) -> Places:
         """Where its labels lie."""
-        return Places.of(self.labels != IGNORED)
+        return Places.of(self.labels, IGNORED)
 
 
 def channel_table(values: dict[int, int]) -> Tensor:

@@ -18,8 +18,11 @@ CELL = 32
 class Places:
     """The labeled pixels of an image, counted by cells: one can be drawn without a list of all."""
 
-    labeled: Tensor
-    """(H, W) bool."""
+    labels: Tensor
+    """(H, W)."""
+
+    ignored: int
+    """What stands where there is no label."""
 
     up_to: Tensor
     """(cells,) int64: how many labeled pixels lie in a cell and all those before it, row by row."""
@@ -28,18 +31,21 @@ class Places:
     """Pixels of the cells that hold a label."""
 
     @classmethod
-    def of(cls, labeled: Tensor) -> Places:
+    def of(cls, labels: Tensor, ignored: int) -> Places:
         """Count labeled pixels.
 
         Args:
-            labeled: (H, W) bool.
+            labels: (H, W) of any type; not copied.
+            ignored: What stands where there is no label.
         """
-        height, width = labeled.shape
+        height, width = labels.shape
         # Row of cells by row of cells: an image is large, and sums are wide.
-        rows = [_sums(labeled[row : row + CELL].sum(0)) for row in range(0, height, CELL)]
+        strips = (labels[row : row + CELL] != ignored for row in range(0, height, CELL))
+        rows = [_sums(strip.sum(0)) for strip in strips]
         counts = torch.stack(rows)
-        areas = _sums(torch.ones(height))[:, None] * _sums(torch.ones(width))[None, :]
-        return cls(labeled, counts.reshape(-1).cumsum(0), int(areas[counts > 0].sum()))
+        sides = [_sums(torch.ones(side, dtype=torch.int64)) for side in (height, width)]
+        areas = sides[0][:, None] * sides[1][None, :]
+        return cls(labels, ignored, counts.reshape(-1).cumsum(0), int(areas[counts > 0].sum()))
 
     @property
     def total(self) -> int:
@@ -57,10 +63,10 @@ class Places:
         number = int(torch.randint(self.total, (), generator=generator))
         cell = int(torch.searchsorted(self.up_to, number, right=True))
         before = int(self.up_to[cell - 1]) if cell else 0
-        down, right = divmod(cell, -(-self.labeled.shape[1] // CELL))
+        down, right = divmod(cell, -(-self.labels.shape[1] // CELL))
         corner = down * CELL, right * CELL
-        inside = self.labeled[corner[0] : corner[0] + CELL, corner[1] : corner[1] + CELL]
-        row, col = inside.nonzero()[number - before].tolist()
+        inside = self.labels[corner[0] : corner[0] + CELL, corner[1] : corner[1] + CELL]
+        row, col = (inside != self.ignored).nonzero()[number - before].tolist()
         return corner[0] + row, corner[1] + col
 
 
