@@ -65,7 +65,8 @@ class LabeledImage:
         if self.units is None:
             return pixels
         factor, summand = torch.tensor(self.units).T[:, :, None, None]
-        return pixels * factor + summand
+        scaled: Tensor = pixels * factor + summand
+        return scaled
 
     def part(self, rows: slice, cols: slice) -> LabeledImage:
         """A window of it, which shares its memory and has no grid."""
