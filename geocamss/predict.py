@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -126,13 +126,25 @@ def predict(
         simplify=simplify,
         square=square,
     )
-    return map_scene(
-        request.run(scene, journal=read_journal(Path(out) / WORK)),
-        Path(out),
-        request.outputs,
-        overwrite=overwrite,
-        tell=progress or (lambda _: None),
-    )
+    with _taken_up_later(Path(out)):
+        return map_scene(
+            request.run(scene, journal=read_journal(Path(out) / WORK)),
+            Path(out),
+            request.outputs,
+            overwrite=overwrite,
+            tell=progress or (lambda _: None),
+        )
+
+
+@contextmanager
+def _taken_up_later(out: Path) -> Iterator[None]:
+    """Tell whoever interrupts a run what becomes of it."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if (out / WORK).exists():
+            error.add_note("finished blocks are kept; run the same command again to go on")
+        raise
 
 
 def map_scene(
@@ -156,15 +168,16 @@ def map_scene(
         InputError: the folder cannot be used.
         RunError: the run failed; finished blocks are kept.
     """
+    files, about = files_of(outputs), run.provenance | run.sizes
     with (
-        disk_full_said(out),
+        disk_full_said(out, run.work),
         gdal_environment(run.scene.path, run.decoded),
-        OutputFolder(out, ALL_FILES, run.key, run.provenance | run.sizes, overwrite) as folder,
+        OutputFolder(out, ALL_FILES, run.key, about, overwrite, files) as folder,
     ):
         if folder.replaced:
-            _say_restart(out)
+            _say_restart(folder)
         if folder.complete:
-            return Result.of(out, outputs, _areas_of(out, run))
+            return Result.of(out, outputs, _areas_of(folder, run))
         store = BlockStore(folder.work / "blocks")
         check_room(folder.work, run.work - store.bytes, run.scene.path)
         _log_run(run, store)
@@ -176,7 +189,7 @@ def map_scene(
             tell(Progress(name, 1, 1))
 
         areas = write_products(run, store, folder.work, outputs, made)
-        folder.publish(files_of(outputs))
+        folder.publish(files)
         _log.info("%s is complete", out)
     return Result.of(out, outputs, areas)
 
@@ -207,7 +220,7 @@ def map_blocks(run: Run, store: BlockStore, tell: Callable[[Progress], None]) ->
         InterruptError: SIGTERM came; the block in hand is finished.
     """
     layout = run.layout
-    todo = [block for block in layout.blocks() if not store.has(block)]
+    todo = [block for block in layout.blocks() if not store.has(block, layout)]
     steps = _Steps(run, sum(layout.reach(block).area for block in todo), tell)
     with (
         run.reader() as reader,
@@ -257,18 +270,20 @@ class _Steps:
         self.tell(Progress("map", self.total * self.done // self.reach, self.total))
 
 
-def _say_restart(target: Path) -> None:
+def _say_restart(folder: OutputFolder) -> None:
     warnings.warn(
-        f"{target} held the unfinished run of another scene, model or parameter: it starts over",
-        GeocamssWarning,
-        stacklevel=4,
+        f"{folder.path} held {folder.replaced}: it starts over", GeocamssWarning, stacklevel=4
     )
 
 
-def _areas_of(folder: Path, run: Run) -> tuple[ClassArea, ...]:
-    """The areas of a map that an earlier run had finished."""
-    classes, confidence = folder / "classes.tif", folder / "confidence.tif"
-    if not classes.exists():
-        return ()
+def _areas_of(folder: OutputFolder, run: Run) -> tuple[ClassArea, ...]:
+    """The areas of a map that an earlier run had finished.
+
+    What it made but was not asked for still lies in the work folder.
+    """
+    classes, confidence = (
+        next((path for path in (folder.path / name, folder.work / name) if path.exists()), None)
+        for name in ("classes.tif", "confidence.tif")
+    )
     scheme = run.segmenter.card.classes
-    return class_areas(classes, confidence if confidence.exists() else None, scheme)
+    return () if classes is None else class_areas(classes, confidence, scheme)

@@ -230,15 +230,15 @@ def test_a_damaged_block_file_is_not_taken_for_finished(tmp_path):
     engine = engine_for(source, 32, 8, (3, 4), (1, 1))
     store = BlockStore(tmp_path)
     block = engine.layout.block(0, 0)
-    assert not store.has(block)
+    assert not store.has(block, engine.layout)
     store.save(block, engine.map_block(block, read_strips(source, engine.layout, block)))
-    assert store.has(block)
+    assert store.has(block, engine.layout)
     content = bytearray(store.path(block).read_bytes())
     content[len(content) // 2] ^= 0x10
     store.path(block).write_bytes(content)
-    assert not store.has(block)
+    assert not store.has(block, engine.layout)
     store.path(block).write_bytes(bytes(content[: len(content) // 2]))
-    assert not store.has(block)
+    assert not store.has(block, engine.layout)
 
 
 def test_a_model_that_gives_nan_is_found_out(tmp_path):

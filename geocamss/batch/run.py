@@ -354,8 +354,7 @@ class BatchRun:
         scene.folder = folder.__enter__()
         if folder.replaced and not scene.shrunk:
             warnings.warn(
-                f"{folder.path} held the unfinished run of another scene, model or parameter: "
-                "it starts over",
+                f"{folder.path} held {folder.replaced}: it starts over",
                 GeocamssWarning,
                 stacklevel=2,
             )
@@ -368,7 +367,7 @@ class BatchRun:
         left = [
             block
             for block in opened.layout.blocks()
-            if not (store.path(block).exists() and store.has(block))
+            if not (store.path(block).exists() and store.has(block, opened.layout))
         ]
         self._blocks_done += scene.blocks - len(left)
         scene.todo = deque((block.row, block.col) for block in left)

@@ -191,7 +191,7 @@ def map_block(plugin: str, order: Order, row: int, col: int) -> Outcome:
         run = own.run(order)
         block = run.layout.block(row, col)
         with (
-            disk_full_said(order.folder),
+            disk_full_said(order.folder, run.work),
             gdal_environment(run.scene.path, run.decoded),
             run.reader() as reader,
             closing(
@@ -213,7 +213,7 @@ def finish_scene(plugin: str, order: Order) -> Outcome:
     def work(own: ModelPlugin) -> Finished:
         run = own.run(order)
         store = BlockStore(order.folder / WORK / "blocks")
-        with disk_full_said(order.folder), gdal_environment(run.scene.path):
+        with disk_full_said(order.folder, run.work), gdal_environment(run.scene.path):
             folder = Path(tempfile.mkdtemp(prefix=f"{WORK}-", dir=order.folder))
             areas = write_products(run, store, folder, order.request.outputs)
         return Finished(folder.name, areas, _thumbnail(folder / "classes.tif"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geocamss.scene.tiles import Block
+from geocamss.scene.tiles import Block, Layout
+from geocamss.whole import settle
 
 __all__ = ["LEVELS", "BlockFile", "BlockMap", "BlockStore", "layers"]
 
@@ -19,19 +19,6 @@ LEVELS = 250
 """Stored value of probability one, and of the largest doubt there can be; a level is 0.004."""
 
 _SIDES = ("top", "bottom", "left", "right")
-
-_NEEDED = {f"{name}.npy" for name in ("classes", "confidence", *_SIDES)}
-"""What the file of every block holds."""
-
-_DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,  # a bit says that it is encrypted; NotImplementedError is one
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What reading an archive whose bits have flipped comes to."""
 
 
 def layers(classes: int, *, doubt: bool, probabilities: bool) -> int:
@@ -100,15 +87,29 @@ class BlockStore:
                     parts[name] = more
             # Its own keyword, which is none of these, is taken for one of them by type checkers.
             np.savez(file, classes=result.classes, confidence=result.confidence, **parts)  # type: ignore[arg-type]
+        settle(part)
         part.replace(target)
 
-    def has(self, block: Block) -> bool:
-        """Whether the block's file is there and whole: every checksum is computed."""
+    def has(self, block: Block, layout: Layout) -> bool:
+        """Whether the block's file is there and whole: every checksum is computed.
+
+        Args:
+            block: which.
+            layout: of the grid, which says how large its parts are.
+        """
+        interior = layout.interior(block).shape
+        wanted = {"classes": ("u1", interior), "confidence": ("u1", interior)}
+        seams = zip(_SIDES, layout.seams(block), strict=True)
         try:
             with zipfile.ZipFile(self.path(block)) as archive:
-                names = set(archive.namelist())
-                return names >= _NEEDED and archive.testzip() is None
-        except _DAMAGED:
+                if archive.testzip() is not None:
+                    return False
+                planes = _header(archive, _SIDES[0])[1][0]
+                wanted |= {side: ("i2", (planes, *seam.shape)) for side, seam in seams}
+                return all(_header(archive, name) == what for name, what in wanted.items())
+        # An archive whose bits have flipped ends in many ways: as one of another compression, whose
+        # library has errors of its own, as one that is encrypted, as one larger than the memory.
+        except Exception:  # noqa: BLE001  (however it fails, the block is made again)
             return False
 
     def open(self, block: Block) -> BlockFile:
@@ -175,3 +176,16 @@ class BlockFile:
         with np.load(self.path, allow_pickle=False) as arrays:
             part: NDArray[Any] = arrays[name]
         return part
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[str, tuple[int, ...]]:
+    """Type and shape of an array, without its values.
+
+    Raises:
+        KeyError: the archive has none of that name.
+        ValueError: it is no array as NumPy writes them.
+    """
+    with archive.open(f"{name}.npy") as file:
+        np.lib.format.read_magic(file)
+        shape, _, kind = np.lib.format.read_array_header_1_0(file)
+    return kind.str[1:], shape

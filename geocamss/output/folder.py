@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import Any, Self, TextIO
 
 from geocamss.errors import OutputError
 from geocamss.output.lock import take_lock
-from geocamss.whole import whole
+from geocamss.whole import settle, whole
 
 __all__ = ["WORK", "OutputFolder", "read_journal", "read_key"]
 
@@ -25,8 +26,19 @@ JOURNAL = "journal.json"
 LOCK = "lock"
 READY = "ready.json"
 
+BLOCKS = "blocks"
+
 OLD = f"{WORK}-old-"
 """How names begin of what nobody wants any more, until it is removed."""
+
+BESIDE = f"{WORK}-*"
+"""Names of that, and of the folders where workers put a map's files together."""
+
+NOTE_BYTES = 1 << 20
+"""A journal, or a list of what is complete, takes less than this; what is larger is none."""
+
+TRIES = 10
+"""How often a work folder that another run takes away is made again."""
 
 
 @dataclass
@@ -53,11 +65,16 @@ class OutputFolder:
     overwrite: bool = False
     """Whether files that bear one of the names may be replaced."""
 
-    complete: bool = field(default=False, init=False)
-    """True when an earlier run with this key had ended but for the last renames."""
+    wanted: Collection[str] | None = None
+    """Names of what this run is to write, without which it is not complete; None for whatever the
+    run before it wanted."""
 
-    replaced: bool = field(default=False, init=False)
-    """True when what another run had left unfinished was thrown away."""
+    complete: bool = field(default=False, init=False)
+    """True when an earlier run with this key had ended but for the last renames, and with all that
+    is wanted."""
+
+    replaced: str = field(default="", init=False)
+    """What was thrown away that another run had left unfinished, in words; empty for nothing."""
 
     _lock: TextIO | None = field(default=None, init=False, repr=False)
 
@@ -75,11 +92,8 @@ class OutputFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path} is a file, and the outputs need a folder")
-        if not self.work.exists():
-            self._refuse_existing()
         try:
-            self.work.mkdir(parents=True, exist_ok=True)
-            self._lock = take_lock(self.work / LOCK, self.path, "run")
+            self._lock = self._reserve()
             self._take_up()
         except OSError as error:
             self._release()
@@ -91,6 +105,20 @@ class OutputFolder:
             self._release()
             raise
         return self
+
+    def _reserve(self) -> TextIO:
+        """Make the work folder, and lock it: the one that is there, not one that has just gone."""
+        tries = 0
+        while True:
+            if not self.work.exists():
+                self._refuse_existing()
+            self.work.mkdir(parents=True, exist_ok=True)
+            try:
+                return take_lock(self.work / LOCK, self.path, "run")
+            except FileNotFoundError:  # another run has published, and taken the folder away
+                tries += 1
+                if tries == TRIES:
+                    raise
 
     def _refuse_existing(self) -> None:
         there = [name for name in self.names if (self.path / name).exists()]
@@ -105,13 +133,30 @@ class OutputFolder:
         ready = self._read_ready()
         if ready is not None:
             self._move(ready)
-            if before == self.key:
+            if before == self.key and (self.wanted is None or set(ready) == set(self.wanted)):
                 self.complete = True
                 return
         self._refuse_existing()
-        if before != self.key:
-            self.replaced = before is not None
-            self._begin()
+        if before == self.key:
+            self._tidy()
+            return
+        if before is not None:
+            self.replaced = "the unfinished run of another scene, model or parameter"
+        elif self._has_work():
+            self.replaced = "an unfinished run whose journal is missing or damaged"
+        self._begin()
+
+    def _tidy(self) -> None:
+        """Remove what a run that was killed had half made, which may be all the room there is.
+
+        It is made anew from the blocks. Nothing is moved first, as that would take room.
+        """
+        for path in self.work.iterdir():
+            if path.name not in (LOCK, JOURNAL, BLOCKS):
+                _remove(path)
+        for part in (self.work / BLOCKS).glob("*.part"):
+            _remove(part)
+        self._sweep(BESIDE)
 
     def _begin(self) -> None:
         aside = self._aside()
@@ -123,7 +168,7 @@ class OutputFolder:
         for path in self.work.iterdir():
             if path.name != LOCK:
                 self._put(path, aside / path.name)
-        self._sweep()
+        self._sweep(BESIDE)
         content = json.dumps({"key": self.key, **self.about}, indent=1)
         _write(self.work / JOURNAL, content)
 
@@ -134,8 +179,11 @@ class OutputFolder:
         another map. A run that is killed in between is completed by the next one.
         """
         ready = sorted(names)
+        for name in ready:
+            settle(self.work / name)
         _write(self.work / READY, json.dumps(ready))
         self._move(ready)
+        settle(self.path)
         self._put(self.work, self._aside())
 
     def _aside(self) -> Path:
@@ -147,9 +195,9 @@ class OutputFolder:
         with suppress(FileNotFoundError):
             path.rename(aside)
 
-    def _sweep(self) -> None:
+    def _sweep(self, names: str = f"{OLD}*") -> None:
         """Remove what was put aside, as far as late workers let us."""
-        for path in self.path.glob(f"{OLD}*"):
+        for path in self.path.glob(names):
             shutil.rmtree(path, ignore_errors=True)
 
     def _read_ready(self) -> list[str] | None:
@@ -189,7 +237,7 @@ class OutputFolder:
             self._lock.close()
 
     def _has_work(self) -> bool:
-        blocks = self.work / "blocks"
+        blocks = self.work / BLOCKS
         return blocks.is_dir() and any(blocks.iterdir())
 
 
@@ -206,11 +254,25 @@ def read_journal(work: Path) -> dict[str, Any]:
 
 
 def _load(path: Path) -> Any:
-    """What a JSON file holds; None when there is none, or it cannot be understood."""
+    """What a JSON file holds; None when there is none, or it cannot be understood.
+
+    Whoever else may write there could have left anything under its name: a pipe, which would never
+    end, or what fills the memory.
+    """
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > NOTE_BYTES:
+            return None
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)  # late workers may still be writing there
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write(path: Path, text: str) -> None:

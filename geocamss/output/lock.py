@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 from pathlib import Path
 from typing import TextIO
 
@@ -19,7 +20,8 @@ HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 def take_lock(file: Path, folder: Path, who: str) -> TextIO:
     """Lock a file; closing it gives the lock back.
 
-    The kernel drops the lock when the process ends, however it ends.
+    The kernel drops the lock when the process ends, however it ends. A file that was taken away
+    between being opened and being locked protects nothing: then it is the one that is there now.
 
     Args:
         file: What is locked; it is made.
@@ -27,9 +29,29 @@ def take_lock(file: Path, folder: Path, who: str) -> TextIO:
         who: What else may hold it, for the message: a run, a job.
 
     Raises:
+        FileNotFoundError: its folder is not there, or no longer.
         OSError: the file cannot be made.
         OutputError: another process holds the lock, or the file system knows none.
     """
+    lock = _locked(file, folder, who)
+    while not _is_there(lock, file):
+        lock.close()
+        lock = _locked(file, folder, who)
+    lock.truncate(0)
+    lock.write(f"{os.getpid()} on {socket.gethostname()}")
+    lock.flush()
+    return lock
+
+
+def _is_there(lock: TextIO, file: Path) -> bool:
+    """Whether what is locked still has its name."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), file.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _locked(file: Path, folder: Path, who: str) -> TextIO:
     lock = file.open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,7 +69,4 @@ def take_lock(file: Path, folder: Path, who: str) -> TextIO:
             f"another {who} (process {holder}) is writing into {folder}; "
             "wait for it, or choose another folder with -o"
         ) from error
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
     return lock

@@ -288,7 +288,7 @@ def test_map_goes_on_where_predict_stopped(tmp_path, site):
     ):
         map_blocks(run, BlockStore(held.work / "blocks"), stop)
     store = BlockStore(folder / ".geocamss" / "blocks")
-    first = next(block for block in run.layout.blocks() if store.has(block))
+    first = next(block for block in run.layout.blocks() if store.has(block, run.layout))
     marked = store.load(first)
     marked.classes[:] = 2
     store.save(first, marked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from geocamss.errors import OutputError
-from geocamss.output.folder import JOURNAL, READY, WORK, OutputFolder
+from geocamss.output.folder import JOURNAL, READY, WORK, OutputFolder, read_journal
+from geocamss.output.lock import take_lock
 
 NAMES = ("map.tif", "map.json")
 
@@ -209,6 +211,146 @@ def test_a_journal_of_any_content_means_starting_over(tmp_path, text):
     (out / ".geocamss" / "journal.json").write_text(text)
     with folder(out) as it:
         assert not (it.work / "blocks").exists()
+        assert "journal" in it.replaced or '"key": "k0"' in text
+
+
+def test_only_what_is_thrown_away_is_said(tmp_path):
+    (tmp_path / "out" / WORK).mkdir(parents=True)
+    with folder(tmp_path / "out") as it:
+        assert not it.replaced
+
+
+@pytest.mark.parametrize("name", [JOURNAL, READY])
+@pytest.mark.parametrize("kind", ["pipe", "large", "folder"])
+def test_what_is_no_journal_is_not_read(tmp_path, name, kind):
+    """A pipe that nobody writes to would be read for ever."""
+    work = tmp_path / "out" / WORK
+    work.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(work / name)
+    elif kind == "folder":
+        (work / name).mkdir()
+    else:
+        (work / name).write_text('{"key": "k1", "more": "' + "x" * (1 << 20) + '"}')
+    assert read_journal(work) == {}
+    with folder(tmp_path / "out") as it:
+        assert read_journal(it.work)["key"] == "k1"
+        assert not it.complete
+
+
+def test_a_run_taken_up_has_the_room_of_what_was_half_made(tmp_path):
+    """What a killed run leaves but its blocks is made anew, and would be in its own way."""
+    work = tmp_path / "out" / WORK
+    with pytest.raises(KeyboardInterrupt), folder(tmp_path / "out") as it:  # noqa: PT012  (fails within)
+        (it.work / "blocks").mkdir()
+        (it.work / "blocks" / "a.npz").write_text("finished")
+        (it.work / "blocks" / "b.part").write_text("half")
+        (it.work / "map.tif").write_text("whole, but not complete")
+        (it.work / "map.strips.tif").write_text("plain")
+        (it.work / "block-1").mkdir()
+        (it.work / "block-1" / "b.npz").write_text("of a worker")
+        (it.work / "gone").symlink_to(tmp_path / "elsewhere")
+        raise KeyboardInterrupt
+    (work / READY).write_text("damaged")
+    (tmp_path / "out" / ".geocamss-x").mkdir()
+    (tmp_path / "out" / ".geocamss-x" / "map.tif").write_text("of a worker that put it together")
+    with folder(tmp_path / "out") as again:
+        assert names_in(tmp_path / "out") == [WORK]
+        assert not again.replaced
+        assert not again.complete
+        assert names_in(work) == ["blocks", JOURNAL, "lock"]
+        assert names_in(work / "blocks") == ["a.npz"]
+
+
+def test_a_run_that_wants_other_outputs_is_not_complete(tmp_path):
+    """The run before was killed between the last renames, and had made one file of two."""
+    out = tmp_path / "out"
+
+    def killed():
+        work = out / WORK
+        (work / "blocks").mkdir(parents=True)
+        (work / "blocks" / "a.npz").write_text("finished")
+        (work / "map.tif").write_text("made")
+        (work / JOURNAL).write_text('{"key": "k1"}')
+        (work / READY).write_text('["map.tif"]')
+
+    killed()
+    with (
+        pytest.raises(OutputError, match=r"holds outputs already: map\.tif"),
+        folder(out, wanted=NAMES),
+    ):
+        pass
+    assert (out / "map.tif").read_text() == "made"
+    with folder(out, wanted=["map.tif"]) as same:
+        assert same.complete
+    assert names_in(out) == ["map.tif"]
+    killed()
+    with folder(out, wanted=NAMES, overwrite=True) as more:
+        assert not more.complete
+        assert not more.replaced
+        assert names_in(more.work / "blocks") == ["a.npz"]
+        fill(more.work, "again")
+        more.publish(NAMES)
+    assert [(out / name).read_text() for name in names_in(out)] == ["again", "again"]
+
+
+def _renamed_once(monkeypatch, work, aside):
+    """Another run publishes between the moment a lock is opened and that it is got."""
+    flock = fcntl.flock
+
+    def late(handle, how):
+        if not aside.exists():
+            work.rename(aside)
+        flock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+
+
+def test_a_lock_that_has_gone_protects_nothing(tmp_path, monkeypatch):
+    """The work folder is another one by the time it is locked, and nobody else may lock that."""
+    out, aside = tmp_path / "out", tmp_path / "old"
+    _renamed_once(monkeypatch, out / WORK, aside)
+    with folder(out) as it:
+        assert aside.exists()
+        with pytest.raises(OutputError, match="another run"):
+            take_lock(it.work / "lock", out, "run")
+
+
+def test_a_folder_that_was_filled_while_its_lock_was_awaited_is_refused(tmp_path, monkeypatch):
+    out, aside = tmp_path / "out", tmp_path / "old"
+    _renamed_once(monkeypatch, out / WORK, aside)
+    rename = Path.rename
+
+    def publishing(self, target):
+        if target == aside:
+            (out / "map.tif").write_text("of the other run")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", publishing)
+    with pytest.raises(OutputError, match="holds outputs already"), folder(out):
+        pass
+    assert names_in(out) == ["map.tif"]
+
+
+def test_nothing_gets_its_name_before_it_is_on_the_disk(tmp_path, monkeypatch):
+    """After a power cut a name must not stand for an empty file."""
+    settled, fsync, replace = set(), os.fsync, Path.replace
+
+    def noted(handle):
+        fsync(handle)
+        settled.add(os.fstat(handle).st_ino)
+
+    def checked(self, target):
+        assert self.stat().st_ino in settled, self
+        return replace(self, target)
+
+    with folder(tmp_path / "out") as it:
+        fill(it.work)
+        monkeypatch.setattr(os, "fsync", noted)
+        monkeypatch.setattr(Path, "replace", checked)
+        it.publish(NAMES)
+        assert (tmp_path / "out").stat().st_ino in settled
+    assert names_in(tmp_path / "out") == sorted(NAMES)
 
 
 @pytest.mark.parametrize("damaged", ["", "5", "[]", '["../../x"]', '["map.tif", {}]', '{"map.tif'])
