@@ -71,7 +71,8 @@ class Plan:
     """What memory goes into, the machine's and the GPU's, in bytes."""
 
     disk: int
-    """Bytes in the output folder while the run works; the finished files take less."""
+    """Bytes in the output folder while the run works. The finished rasters and the polygons come on
+    top; how much they take nobody knows before the map is there."""
 
     seconds: float
     """How long the run takes, from the time of a few chips."""

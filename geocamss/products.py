@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,14 @@ from numpy.typing import NDArray
 import geocamss
 from geocamss.classes import ClassScheme
 from geocamss.engine import stitch, stitch_doubt, stitch_probabilities
-from geocamss.errors import InputError
+from geocamss.errors import DiskFullError, InputError
 from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.attributes import write_pam
 from geocamss.output.blocks import LEVELS, BlockStore
 from geocamss.output.classmap import ClassMap
 from geocamss.output.colors import CONFIDENCE, UNCERTAINTY, color_table
+from geocamss.output.disk import free_bytes, megabytes
+from geocamss.output.outline import Outline
 from geocamss.output.page import PAGE_SIDE, Page, write_page
 from geocamss.output.polygons import polygonize
 from geocamss.output.preview import render_preview, stretch, stretch_range
@@ -36,6 +37,7 @@ from geocamss.output.project import (
 )
 from geocamss.output.raster import RasterSpec, RasterWriter, quiet_gdal
 from geocamss.output.renderers import Picture
+from geocamss.output.shaping import EXACT
 from geocamss.output.stac import build_item, write_item
 from geocamss.output.style import write_qml
 from geocamss.run import Run
@@ -169,12 +171,33 @@ def _write_map(
                 sure.write(window, percent)
         writers = [kinds, sure] if sure else [kinds]
         plain = [writer.seal() for writer in writers]
+        if polygons and run.shaping == EXACT:  # what is shaped is less, nobody knows how much
+            _check_polygons(plain[0], polygons, run.scene.path)
         with quiet_gdal(), ThreadPoolExecutor(1, "geocamss-cog") as pool:
             finished = [pool.submit(writer.finish) for writer in writers]
             if polygons:
                 polygonize(plain[0], plain[1] if sure else None, polygons, scheme, run.shaping)
             for each in finished:
                 each.result()
+
+
+def _check_polygons(classes: Path, target: Path, scene: str) -> None:
+    """Refuse to trace polygons that the disk cannot hold, as soon as that can be known.
+
+    Raises:
+        DiskFullError: they need more than is free.
+    """
+    source = ClassMap.open(classes)
+    free = free_bytes(target.parent)
+    if free >= Outline.most_bytes(source.width * source.height):
+        return  # counting takes time as well
+    needed = Outline.of(source).bytes
+    if free < needed:
+        raise DiskFullError(
+            f"{target.parent}: the map of {scene} is ready, but its polygons need "
+            f"{megabytes(needed)} or more, and {megabytes(free)} are free; make room and run the "
+            "same command again: finished blocks are kept; or leave polygons out of --outputs"
+        )
 
 
 def _write_doubt(run: Run, store: BlockStore, target: Path) -> None:
@@ -311,7 +334,6 @@ def _write_item(
         shape=grid.shape,
         scheme=run.segmenter.card.classes,
         files=files,
-        made=datetime.now(UTC),
         acquired=run.scene.datetime,
         window=ClassMap.open(classes).data_window(),
         areas=areas,

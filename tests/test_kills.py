@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import geocamss
+from geocamss.products import PRODUCTS, files_of
 
 from .test_predict import CARD, network, texture, write_scene
 
@@ -38,9 +39,8 @@ RUN = """
     def run():
         torch.set_num_threads(1)
         model = geocamss.from_module(Slow(), CARD)
-        outputs = ["classes", "confidence", "polygons", "item"]
         say = (lambda progress: print(progress.done, flush=True)) if mode == "talk" else None
-        geocamss.predict(scene, out, model=model, outputs=outputs, progress=say)
+        geocamss.predict(scene, out, model=model, progress=say)
 """
 
 KILLS = """
@@ -91,8 +91,10 @@ def start(code, *words, **more):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **more)
 
 
-def same_files(one, other, names=("classes.tif", "confidence.tif", "polygons.gpkg")):
-    assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in other.iterdir())
+def same_files(one, other):
+    names = sorted(p.name for p in other.iterdir())
+    assert sorted(p.name for p in one.iterdir()) == names
+    assert set(names) == set(files_of(PRODUCTS))
     for name in names:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
@@ -147,7 +149,8 @@ def test_a_damaged_journal_starts_over(tmp_path, scene, damage, monkeypatch):
         journal.unlink()
     else:
         journal.write_bytes(damage)
-    made = geocamss.predict(scene, tmp_path / "out", model=model, outputs=["classes"])
+    with pytest.warns(geocamss.GeocamssWarning, match="journal is missing or damaged: it starts"):
+        made = geocamss.predict(scene, tmp_path / "out", model=model, outputs=["classes"])
     whole = geocamss.predict(scene, tmp_path / "whole", model=model, outputs=["classes"])
     assert made.classes.read_bytes() == whole.classes.read_bytes()
 
@@ -175,5 +178,6 @@ def stop_early(scene, out, model):
         if progress.done >= 80_000:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interrupted:
         geocamss.predict(scene, out, model=model, outputs=["classes"], progress=stop)
+    assert "run the same command again" in interrupted.value.__notes__[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from shapely.geometry import Polygon, box
 
 import geocamss
 from geocamss.errors import DiskFullError, InputError, OutputError
+from geocamss.products import PRODUCTS, files_of
 
 CARD = geocamss.ModelCard(
     bands=["red", "green", "blue"],
@@ -251,11 +253,11 @@ def test_nodata_never_becomes_a_class_nor_bleeds_into_one(tmp_path, model):
 
 
 SCRIPT = """
-    import sys, time, torch
-    import geocamss, geocamss.run
+    import os, signal, sys, time, torch
+    import geocamss, geocamss.products, geocamss.run
     sys.path.insert(0, {tests!r})
     from test_predict import CARD, network
-    geocamss.run.block_tiles = lambda card: (1, 1)
+    geocamss.run.block_tiles = lambda card: {blocks}
 
     class Slow(torch.nn.Module):
         def __init__(self):
@@ -270,15 +272,25 @@ SCRIPT = """
             self.calls += 1
             return self.inner(x)
 
+    if {dies}:
+        geocamss.products.RasterWriter.finish = lambda _: os.kill(os.getpid(), signal.SIGKILL)
     net = Slow()
-    geocamss.predict({scene!r}, {out!r}, model=geocamss.from_module(net, CARD), batch_size=2)
+    model = geocamss.from_module(net, CARD)
+    geocamss.predict({scene!r}, {out!r}, model=model, batch_size=2, outputs={outputs!r})
     print("calls", net.calls, flush=True)
 """
 
 
-def run_script(scene, out, pause=0):
-    here = str(Path(__file__).parent)
-    code = textwrap.dedent(SCRIPT).format(tests=here, scene=str(scene), out=str(out), pause=pause)
+def run_script(scene, out, pause=0, *, blocks=(1, 1), outputs=tuple(PRODUCTS), dies=False):
+    code = textwrap.dedent(SCRIPT).format(
+        tests=str(Path(__file__).parent),
+        scene=str(scene),
+        out=str(out),
+        pause=pause,
+        blocks=blocks,
+        outputs=outputs,
+        dies=dies,
+    )
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
@@ -298,9 +310,9 @@ def test_a_killed_run_goes_on_where_it_was_to_the_same_bytes(tmp_path):
     process.communicate()
     assert [p.name for p in (tmp_path / "killed").iterdir()] == [".geocamss"]
     assert finish(run_script(scene, tmp_path / "killed")) <= calls - calls // 2 + 1
-    for name in ("classes.tif", "confidence.tif", "polygons.gpkg"):
+    for name in files_of(PRODUCTS):
         whole, resumed = tmp_path / "whole" / name, tmp_path / "killed" / name
-        assert whole.read_bytes() == resumed.read_bytes()
+        assert whole.read_bytes() == resumed.read_bytes(), name
 
 
 def test_a_changed_scene_starts_over(tmp_path, model):
@@ -344,13 +356,85 @@ def test_a_disk_that_fills_up_stops_the_run_which_goes_on_after(tmp_path, small_
                     file.write(bytes(4096))
                     file.flush()
 
-    with pytest.raises(DiskFullError, match="make room and run the same command again"):
+    said = (
+        r"about [1-9][\d.]* MB more are needed, and [\d.]+ MB are free; make room and run the same"
+    )
+    with pytest.raises(DiskFullError, match=said):
         geocamss.predict(scene, small_disk / "out", model=model, progress=fill)
     assert not (small_disk / "out" / "classes.tif").exists()
     ballast.unlink()
     result = geocamss.predict(scene, small_disk / "out", model=model, outputs=["classes"])
     whole = geocamss.predict(scene, tmp_path / "whole", model=model, outputs=["classes"])
     assert result.classes.read_bytes() == whole.classes.read_bytes()
+
+
+def test_a_run_killed_while_it_wrote_goes_on_where_there_is_room_for_one(tmp_path, small_disk):
+    """What it had half written is as large as what was free."""
+    options = {"blocks": (99, 99), "outputs": ("classes",)}
+    scene = write_scene(tmp_path / "s.tif", texture(1000, 1000))
+    (small_disk / "ballast").write_bytes(bytes(1_600_000))
+    process = run_script(scene, small_disk / "out", **options, dies=True)
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
+    assert list((small_disk / "out").glob(".geocamss/*.strips.tif"))
+    assert shutil.disk_usage(small_disk).free < 2_000_000
+    assert finish(run_script(scene, small_disk / "out", **options)) == 0
+    names = {path.name for path in (small_disk / "out").iterdir()}
+    assert names == set(files_of(options["outputs"]))
+
+
+def test_polygons_that_do_not_fit_are_told_before_they_are_traced(tmp_path, small_disk):
+    """The network shows the noise that it sees: the map is all outline."""
+    scene = write_scene(
+        tmp_path / "s.tif", np.random.default_rng(0).choice([1, 255], (3, 450, 450)).astype("uint8")
+    )
+    seen = []
+
+    class Shows(torch.nn.Module):
+        def forward(self, chips):
+            seen.append(len(chips))
+            return 9 * torch.cat([chips, 1 - chips.sum(1, keepdim=True)], 1)
+
+    model = geocamss.from_module(Shows(), CARD)
+    said = r"s\.tif is ready, but its polygons need \d[\d.]+ MB or more, and [45][\d.]+ MB are free"
+    with pytest.raises(DiskFullError, match=said):
+        geocamss.predict(scene, small_disk / "out", model=model)
+    assert [path.name for path in (small_disk / "out").iterdir()] == [".geocamss"]
+    subprocess.run(["/bin/mount", "-o", "remount,size=60m", str(small_disk)], check=True)
+    mapped = len(seen)
+    result = geocamss.predict(scene, small_disk / "out", model=model)
+    assert len(seen) == mapped
+    assert result.polygons.stat().st_size > 6e6
+
+
+def test_a_run_killed_at_the_end_is_complete_only_with_what_is_asked_for(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(80, 90))
+    wanted, more = ["style", "confidence"], ["style", "confidence", "classes"]
+
+    def killed(out, outputs):
+        replace = Path.replace
+
+        def dies(self, target):
+            if Path(target) == out / "confidence.tif":
+                raise SystemExit
+            return replace(self, target)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):  # noqa: PT012 (dies within)
+            patch.setattr(Path, "replace", dies)
+            geocamss.predict(scene, out, model=model, outputs=outputs)
+
+    whole = geocamss.predict(scene, tmp_path / "whole", model=model, outputs=wanted)
+    out = tmp_path / "out"
+    killed(out, wanted)
+    with pytest.raises(OutputError, match="--overwrite"):
+        geocamss.predict(scene, out, model=model, outputs=more)
+    ended = geocamss.predict(scene, out, model=model, outputs=wanted)
+    assert ended.areas.equals(whole.areas)
+    assert len(ended.areas) == 4
+    assert {path.name for path in out.iterdir()} == set(files_of(wanted))
+    killed(tmp_path / "two", wanted)
+    made = geocamss.predict(scene, tmp_path / "two", model=model, outputs=more, overwrite=True)
+    assert {path.name for path in made.folder.iterdir()} == set(files_of(more))
 
 
 def test_an_interrupted_run_leaves_nothing_under_a_final_name(tmp_path, model):

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -254,7 +254,6 @@ def _write_item(
         shape=(order.lattice.height, order.lattice.width),
         scheme=order.scheme,
         files=files,
-        made=datetime.now(UTC),
         acquired=(times[0], times[-1]) if times else None,
         window=ClassMap.open(folder / "classes.tif").data_window(),
         areas=areas,

@@ -16,11 +16,13 @@ import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
 from geocamss.classes import NODATA
 from geocamss.errors import RunError
+from geocamss.output.disk import no_room
+from geocamss.scene.gdal import GDAL_ERRORS
 from geocamss.scene.window import Window
 
 __all__ = ["RasterSpec", "RasterWriter", "quiet_gdal"]
@@ -117,16 +119,15 @@ class RasterWriter:
         """Write a window of the map, (height, width), or (bands, height, width) of several.
 
         Raises:
+            DiskFullError: there is no room for it.
             RunError: GDAL could not write it.
         """
         place = RasterioWindow(window.col, window.row, window.width, window.height)
-        try:
+        with self._told():
             if pixels.ndim == 2:
                 self._file.write(pixels, 1, window=place)
             else:
                 self._file.write(pixels, window=place)
-        except RasterioError as error:
-            raise RunError(f"{self.target.name} could not be written: {error}") from error
 
     def seal(self) -> Path:
         """Take no more windows.
@@ -135,35 +136,45 @@ class RasterWriter:
             The plain raster, which can be read until the writer is left.
 
         Raises:
+            DiskFullError: there is no room for it.
             RunError: GDAL could not write it.
         """
-        try:
+        with self._told():
             self._file.close()
-        except RasterioError as error:
-            raise RunError(f"{self.target.name} could not be written: {error}") from error
         return self.waiting
 
     def finish(self) -> None:
         """Write the cloud-optimized GeoTIFF, and check that it can be read.
 
         Raises:
+            DiskFullError: there is no room for it.
             RunError: GDAL could not write it.
         """
+        plain = self.seal()
+        with self._told(), quiet_gdal():
+            rasterio.shutil.copy(
+                plain,
+                self.target,
+                driver="COG",
+                BLOCKSIZE=TIFF_TILE,
+                COMPRESS="DEFLATE",
+                OVERVIEWS="AUTO",
+                OVERVIEW_RESAMPLING=self.spec.overviews,
+                BIGTIFF="IF_SAFER",
+                NUM_THREADS="ALL_CPUS",
+            )
+            _check(self.target)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say what a failed write means, before anything is taken away to make room."""
         try:
-            with quiet_gdal():
-                rasterio.shutil.copy(
-                    self.seal(),
-                    self.target,
-                    driver="COG",
-                    BLOCKSIZE=TIFF_TILE,
-                    COMPRESS="DEFLATE",
-                    OVERVIEWS="AUTO",
-                    OVERVIEW_RESAMPLING=self.spec.overviews,
-                    BIGTIFF="IF_SAFER",
-                    NUM_THREADS="ALL_CPUS",
-                )
-                _check(self.target)
-        except RasterioError as error:
+            yield
+        except GDAL_ERRORS as error:
+            height, width = self.spec.shape
+            full = no_room(self.target, len(self.spec.names) * height * width)
+            if full is not None:
+                raise full from error
             raise RunError(f"{self.target.name} could not be written: {error}") from error
 
     def _describe(self) -> None:

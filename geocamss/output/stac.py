@@ -34,6 +34,11 @@ EXTENSIONS = tuple(
     )
 )
 
+SOME_TIME = datetime(1858, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""Stands for a time that nobody knows: from the first photograph of the Earth from the air to past
+any search, within what 64 bits of nanoseconds hold. STAC asks for a time, and that of the run would
+be none of the scene's, and another in each run."""
+
 _QML = "application/xml"
 
 ASSETS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
@@ -86,7 +91,6 @@ def build_item(
     shape: tuple[int, int],
     scheme: ClassScheme,
     files: Collection[str],
-    made: datetime,
     acquired: datetime | tuple[datetime, datetime] | None = None,
     window: tuple[int, int, int, int] | None = None,
     areas: Iterable[ClassArea] = (),
@@ -94,7 +98,7 @@ def build_item(
     software: Mapping[str, str] | None = None,
     lineage: str = "",
 ) -> Item:
-    """Describe a map.
+    """Describe a map: the same map is described in the same words whenever it is made.
 
     Args:
         name: the item's identifier.
@@ -103,9 +107,8 @@ def build_item(
         shape: height and width, in pixels.
         scheme: the classes.
         files: names of the files that lie beside the item, of those in ``ASSETS``.
-        made: when the map was made; times without a zone are UTC.
-        acquired: when the scene was, or from when to when; unknown, ``made`` stands for it, as
-            STAC asks for a time, and ``geocamss:datetime_source`` says so.
+        acquired: when the scene was, or from when to when; times without a zone are UTC. Unknown,
+            ``SOME_TIME`` stands for it, and ``geocamss:datetime_source`` says so.
         window: the part with data: first row, first column, row and column after the last.
         areas: of the classes.
         provenance: what made the map, in plain values; each becomes ``geocamss:<key>``.
@@ -115,7 +118,7 @@ def build_item(
     footprint = Footprint.of(crs, transform, window or (0, 0, *shape))
     areas = tuple(areas)
     properties = {
-        **_times(acquired, made),
+        **_times(acquired),
         **_projection(crs, transform, shape),
         "processing:software": dict(software or {}),
         "processing:lineage": lineage or "Segmented by geocamss",
@@ -123,7 +126,7 @@ def build_item(
     }
     if areas:
         properties["geocamss:areas"] = [_plain(asdict(area)) for area in areas]
-    moment = None if isinstance(acquired, tuple) else acquired or made
+    moment = acquired if isinstance(acquired, datetime) else None
     item = Item(
         name,
         geometry=footprint.geometry if footprint else None,
@@ -186,14 +189,11 @@ def write_item(item: Item, target: Path) -> None:
         part.write_text(text + "\n", "utf-8")
 
 
-def _times(acquired: datetime | tuple[datetime, datetime] | None, made: datetime) -> dict[str, Any]:
-    times = {
-        "created": _moment(made),
-        "updated": _moment(made),
-        "geocamss:datetime_source": "processing" if acquired is None else "scene",
-    }
-    if isinstance(acquired, tuple):
-        times["start_datetime"], times["end_datetime"] = (_moment(moment) for moment in acquired)
+def _times(acquired: datetime | tuple[datetime, datetime] | None) -> dict[str, Any]:
+    times = {"geocamss:datetime_source": "unknown" if acquired is None else "scene"}
+    if not isinstance(acquired, datetime):
+        start, end = acquired or SOME_TIME
+        times |= {"start_datetime": _moment(start), "end_datetime": _moment(end)}
     return times
 
 

@@ -6,7 +6,6 @@ A file gets its name when it is whole, and replaces one that is there.
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 import warnings
 from collections import Counter
@@ -24,7 +23,8 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.crs import CRS
 
 from geocamss.classes import ClassScheme
-from geocamss.errors import DiskFullError, InputError, OutputError
+from geocamss.errors import InputError, OutputError
+from geocamss.output.disk import no_room
 from geocamss.output.features import Features
 from geocamss.output.style import embed_style
 
@@ -294,10 +294,10 @@ def _told(target: Path, needed: int = _SPARE_BYTES) -> Iterator[None]:
     try:
         yield
     except (DataSourceError, DataLayerError, RuntimeError, sqlite3.Error, OSError) as error:
-        folder = target.parent
         # By then the file's library has given room back.
-        if folder.is_dir() and shutil.disk_usage(folder).free < needed:
-            raise DiskFullError(f"{target}: the disk is full; make room and run again") from error
+        full = no_room(target, needed) if target.parent.is_dir() else None
+        if full is not None:
+            raise full from error
         raise OutputError(
             f"{target}: cannot be written: {error}; choose another output folder"
         ) from error

@@ -232,13 +232,15 @@ def test_a_folder_that_is_not_there_is_told(mapped, tmp_path):
 
 def test_a_full_disk_is_told(mapped, tmp_path, monkeypatch):
     _, _, classes, _ = mapped
-    monkeypatch.setattr(vectorfile.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 0}))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 70_000}))
 
     def full(*_, **__):
         raise pyogrio.errors.DataSourceError("no space")
 
     monkeypatch.setattr(vectorfile.pyogrio.raw, "write", full)
-    with pytest.raises(DiskFullError, match="make room"):
+    with pytest.raises(
+        DiskFullError, match=r"[1-9]\.\d MB more are needed, and 0\.1 MB are free.*room"
+    ):
         polygonize(classes, None, tmp_path / "o.gpkg", SCHEME)
 
 

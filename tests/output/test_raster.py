@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import from_origin
 
+from geocamss.errors import DiskFullError
 from geocamss.output.raster import RasterSpec, RasterWriter
 from geocamss.scene.window import Window
 
@@ -51,3 +54,19 @@ def test_a_writer_left_early_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         spoiled()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_full_is_told_before_anything_is_taken_away(small_disk):
+    """Noise does not get smaller, so that there is room for one of the two files."""
+    noise = np.random.default_rng(0).integers(0, 250, (1700, 1700), np.uint8)
+    spec = replace(SPEC, shape=noise.shape)
+
+    def fill():
+        with RasterWriter(spec, small_disk / "classes.tif") as writer:
+            writer.write(Window(0, 0, *noise.shape), noise)
+            writer.finish()
+
+    with pytest.raises(
+        DiskFullError, match=r"full: about 2\.9 MB more are needed, and [012]\.\d MB"
+    ):
+        fill()

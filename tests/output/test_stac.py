@@ -25,7 +25,7 @@ from geocamss.output.stac import ASSETS, build_item, write_item
 
 from .maps import NORTH_UP, SCHEME
 
-MADE = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+WHEN = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 FILES = [file for file, *_ in ASSETS.values()]
 
 
@@ -36,7 +36,6 @@ def item(**changes) -> pystac.Item:
         "shape": (100, 200),
         "scheme": SCHEME,
         "files": FILES,
-        "made": MADE,
     }
     return build_item("map", **(arguments | changes))
 
@@ -60,8 +59,8 @@ VARIANTS = {
     "plain": {},
     "no crs": {"crs": None, "transform": Affine.identity()},
     "a crs without a code": {"crs": CRS.from_string("+proj=laea +lat_0=3 +lon_0=7")},
-    "from when to when": {"acquired": (MADE - timedelta(days=3), MADE - timedelta(days=1))},
-    "when": {"acquired": MADE - timedelta(days=3)},
+    "from when to when": {"acquired": (WHEN - timedelta(days=3), WHEN - timedelta(days=1))},
+    "when": {"acquired": WHEN - timedelta(days=3)},
     "across the antimeridian": {
         "crs": CRS.from_epsg(4326),
         "transform": Affine(0.01, 0, 179.5, 0, -0.01, 3),
@@ -137,19 +136,32 @@ def test_without_a_place_on_earth_there_is_no_geometry(tmp_path):
     assert document["properties"]["proj:code"] is None
 
 
-def test_times_are_the_scenes_or_those_of_the_run():
+def test_times_are_the_scenes_or_any_time():
     acquired = datetime(2020, 1, 2, 5, tzinfo=timezone(timedelta(hours=2)))
     known = item(acquired=acquired).to_dict()["properties"]
     assert known["datetime"] == "2020-01-02T03:00:00Z"
     assert known["geocamss:datetime_source"] == "scene"
-    assert known["created"] == "2024-05-06T07:08:09Z"
+    assert "start_datetime" not in known
     unknown = item().to_dict()["properties"]
-    assert unknown["datetime"] == "2024-05-06T07:08:09Z"
-    assert unknown["geocamss:datetime_source"] == "processing"
-    span = item(acquired=(acquired, MADE)).to_dict()["properties"]
+    assert unknown["datetime"] is None
+    assert unknown["geocamss:datetime_source"] == "unknown"
+    for name in ("start_datetime", "end_datetime"):  # what tables of times can hold
+        assert np.datetime64(unknown[name][:-1], "ns") == np.datetime64(unknown[name][:-1], "s")
+    assert unknown["start_datetime"] < "1900"
+    assert unknown["end_datetime"] > "2100"
+    span = item(acquired=(acquired, WHEN)).to_dict()["properties"]
     assert span["datetime"] is None
     assert span["start_datetime"] == "2020-01-02T03:00:00Z"
     assert span["end_datetime"] == "2024-05-06T07:08:09Z"
+
+
+def test_an_item_does_not_say_when_it_was_made(tmp_path):
+    """The bytes of a map's files do not depend on the moment."""
+    now = datetime.now(UTC)
+    for acquired in (None, WHEN, (WHEN, WHEN)):
+        text = json.dumps(as_json(item(acquired=acquired), tmp_path))
+        assert not {"created", "updated"} & set(json.loads(text)["properties"])
+        assert f"{now:%Y-%m}" not in text
 
 
 def test_provenance_and_areas_are_properties():
