@@ -151,8 +151,9 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         with _terminable(), _told_warnings(settings):
             code = cli.main(args, prog_name="geocamss", standalone_mode=False, obj=settings)
-    except click.Abort:
-        _tell("interrupted")
+    except click.Abort as abort:
+        notes = getattr(abort.__cause__, "__notes__", ())
+        _tell(": ".join(["interrupted", *notes]))
         return INTERRUPTED
     except click.ClickException as error:
         return _tell_usage(error)

@@ -171,6 +171,17 @@ def test_signals_end_a_command_with_130(ending, capsys, number: signal.Signals) 
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_who_interrupts_a_command_is_told_what_becomes_of_it(ending, capsys) -> None:
+    def end() -> None:
+        error = KeyboardInterrupt()
+        error.add_note("run it again")
+        raise error
+
+    ending(end)
+    assert main(["end"]) == 130
+    assert "interrupted: run it again\n" in capsys.readouterr().err
+
+
 def test_only_our_warnings_are_told(ending, capsys) -> None:
     def end() -> None:
         warnings.warn("the map is upside down", GeocamssWarning, stacklevel=1)
