@@ -165,8 +165,9 @@ class CamssObjective:
             guess = torch.where(known[..., None], tokens, guess)
             # What is decoded is a code, where there are codes; the gradient goes straight through.
             guess = guess + (network.mask_encoder.snap(guess) - guess).detach()
-            keep = ~_coins(self._training.guide_dropout, drop.shape, generator).to(drop.device)
-            logits = network.decoder(guess.permute(0, 3, 1, 2), guide, (keep & ~drop).float())
+            guided, told = self._kept(drop, generator)
+            planes = guess.permute(0, 3, 1, 2) * told[:, None, None, None]  # (B, L, h, w)
+            logits = network.decoder(planes, guide, guided)
             imaged = labels.masked_fill(drop[:, None, None], IGNORED)
             weights = self._weights.to(labels.device)
             losses["map"] = map_loss(logits, imaged, weights, self._training.dice)
@@ -217,6 +218,18 @@ class CamssObjective:
             logits = network.decoder(latents, guide, keep)
         weights = self._weights.to(labels.device)
         return self._training.reconstruction * map_loss(logits, labels, weights, dice=0)
+
+    def _kept(self, drop: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """What each chip's map is decoded from: 1 with the guide, and 1 with the latents, (B,).
+
+        Each has to do without the other at times. Where both always come together, what is learned
+        of wide surroundings, which few pictures teach badly, outvotes what is learned of color and
+        texture.
+        """
+        settings = self._training
+        guided = ~_coins(settings.guide_dropout, drop.shape, generator).to(drop.device) & ~drop
+        told = ~_coins(settings.latent_dropout, drop.shape, generator).to(drop.device) | ~guided
+        return guided.float(), told.float()
 
     def _known(self, tokens: Tensor, generator: Generator) -> Tensor:
         """Which mask tokens are told: none in most chips, up to 70 % of them in the others."""

@@ -164,6 +164,9 @@ class Training(_Strict):
     guide_dropout: float = Field(default=0.05, ge=0, lt=1)
     """Share of maps decoded without the image's fine features."""
 
+    latent_dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Share of maps decoded from the image's fine features alone."""
+
     seed: int = Field(default=0, ge=0)
     augmentation: Augmentation = Augmentation()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Generator
 
 from geocamss.models.camss.config import CamssConfig
@@ -98,7 +100,7 @@ def test_the_map_does_not_know_whether_the_tokenizer_was_trained_beside_it():
     alone, beside = build(CONFIG, 3, 4), build(CONFIG, 3, 4)
     beside.load_state_dict(alone.state_dict())
     # Nothing but the tokenizer's training is left to chance.
-    quiet = {"null_image": 0, "revealed": 0, "guide_dropout": 0}
+    quiet = {"null_image": 0, "revealed": 0, "guide_dropout": 0, "latent_dropout": 0}
     without = losses(batch(), alone, rehearsed=0, **quiet)
     found = losses(batch(), beside, rehearsed=1, **quiet)
     assert set(without) == {"map", "mean"}
@@ -109,6 +111,22 @@ def test_the_map_does_not_know_whether_the_tokenizer_was_trained_beside_it():
     for name, value in beside.decoder.state_dict().items():
         assert torch.equal(value, theirs[name]), name
     assert all(m.training for m in beside.decoder.modules())
+
+
+@given(
+    guide=st.sampled_from([0.0, 0.4, 0.99]),
+    latents=st.sampled_from([0.0, 0.4, 0.99]),
+    seed=st.integers(0, 99),
+)
+def test_a_map_is_decoded_from_the_image_or_the_latents_or_both(guide, latents, seed):
+    settings = Training(guide_dropout=guide, latent_dropout=latents)
+    objective = CamssObjective(settings, torch.ones(4))
+    drop = torch.arange(2000) % 10 == 0  # their image is not to be seen at all
+    guided, told = (x.bool() for x in objective._kept(drop, Generator().manual_seed(seed)))
+    assert bool((guided | told).all())
+    assert not guided[drop].any()
+    shares = (~guided[~drop]).float().mean(), (~told[guided]).float().mean()
+    assert torch.tensor(shares).tolist() == pytest.approx([guide, latents], abs=0.1 + (guide > 0.9))
 
 
 def test_dice_is_zero_for_a_perfect_map_and_one_for_a_wrong_one():
