@@ -98,6 +98,7 @@ class BlockStore:
             layout: of the grid, which says how large its parts are.
         """
         interior = layout.interior(block).shape
+        wanted: dict[str, tuple[str, tuple[int, ...]]]
         wanted = {"classes": ("u1", interior), "confidence": ("u1", interior)}
         seams = zip(_SIDES, layout.seams(block), strict=True)
         try:
