@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -147,31 +147,41 @@ def train(
         from geocamss.training.recipe import changed, load_recipe
         from geocamss.training.train import train as run
 
+    output = None if output is None else _model_file(output)
+    written: AbstractContextManager[tuple[Path, Path | None]]
     if recipe is not None:
-        given = {"--scene": scene, "--labels": labels, "--class-field": class_field}
-        for option, value in {**given, "--bands": bands}.items():
-            if value is not None:
-                raise click.UsageError(f"{option} is for training without a recipe; leave one away")
-    elif scene is None or labels is None:
+        _refuse(
+            {"--scene": scene, "--labels": labels, "--class-field": class_field, "--bands": bands}
+        )
+        written = nullcontext((recipe, data))
+    elif scene is not None and labels is not None:
+        target = output or Path(f"{scene.stem}.safetensors")
+        own = Own(scene, labels, class_field, bands, _card_name(target.stem))
+        written = _written_recipe(own, target, overwrite=overwrite, resume=resume)
+    else:
         raise click.UsageError("give a recipe, or both --scene and --labels")
-    if output is not None:
-        output = _model_file(output)
-    with ExitStack() as stack:
-        if scene is not None and labels is not None:
-            target = output or Path(f"{scene.stem}.safetensors")
-            own = Own(scene, labels, class_field, bands, _card_name(target.stem))
-            written = _written_recipe(own, target, overwrite=overwrite, resume=resume)
-            recipe, data = stack.enter_context(written)
-        checked = changed(load_recipe(recipe), minutes=minutes, max_steps=max_steps)
+    with written as (file, folder):
+        checked = changed(load_recipe(file), minutes=minutes, max_steps=max_steps)
         target = output or Path(f"{checked.card_without_results().name}.safetensors")
         refuse_existing(target, overwrite=overwrite)
         first = None if start_from is None else registry.resolve(start_from)
-        result = run(checked, recipe, target, data=data, resume=resume, start_from=first, log=log)
+        result = run(checked, file, target, data=folder, resume=resume, start_from=first, log=log)
     click.echo(f"{result.path}: {result.steps} steps")
     for name, value in sorted(result.card.metrics.items()):
         click.echo(f"  {name}: {value:.4f}")
     if result.scores is None:
         click.echo("  no scores: nothing was held out")
+
+
+def _refuse(options: Mapping[str, object]) -> None:
+    """Options that a recipe leaves no room for.
+
+    Raises:
+        UsageError: one is given.
+    """
+    for option, value in options.items():
+        if value is not None:
+            raise click.UsageError(f"{option} is for training without a recipe; leave one away")
 
 
 @contextmanager

@@ -187,7 +187,7 @@ def _chosen(path: str, channels: Mapping[str, int], names: Mapping[int, str]) ->
     values: dict[str, list[int]] = {}
     for value, name in names.items():
         values.setdefault(name, []).append(value)
-    found = {}
+    found: dict[int, int] = {}
     for key, channel in channels.items():
         if key in values:
             found |= dict.fromkeys(values[key], channel)

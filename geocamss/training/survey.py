@@ -111,17 +111,17 @@ def survey(file: LabelFile, scene: Scene, bands: tuple[SceneBand, ...], grid: Gr
             "measurements or names of places: take another field, or join some"
         )
     counts = _counts(file, classes, (scene, bands, grid))
-    found = counts.any((1, 2))
+    found = counts.sum((1, 2)) > 0  # (K,)
     if not found.any():
         field = "" if file.column is None else f", and does {file.column!r} hold the classes?"
         raise InputError(
             f"no pixel of {scene.path} has a label of {file.path}; do they show the same "
             f"ground{field or '?'}"
         )
-    absent = [entry.name for entry, there in zip(classes, found, strict=True) if not there]
+    absent = [classes[k].name for k in np.flatnonzero(~found)]
     if absent:
         _warn(f"{file.path}: classes without a pixel in the scene are left out: {_listed(absent)}")
-    classes = [entry for entry, there in zip(classes, found, strict=True) if there]
+    classes = [classes[k] for k in np.flatnonzero(found)]
     called = {entry.name: entry.called for entry in classes}
     return Survey(_scheme(classes, taken), called, file.column, counts[found])
 

@@ -243,8 +243,10 @@ def test_blocks_are_as_large_as_the_labels_allow():
     part = choose_part(dense)
     assert (part.block, part.every) == (128, 5)
     lone = np.zeros((1, 80, 80), np.int64)
-    lone[0, 40:44, 40:44] = 256  # 64 pixels wide: 16 squares, in one larger block
-    assert choose_part(lone).block == 16
+    lone[0, 40:44, 40:44] = (
+        256  # 64 pixels wide, in one block of 64: a quarter of it is in one of 32
+    )
+    assert choose_part(lone).block == 32
     lone[0, 40:44, 40:44] = 0
     lone[0, 40, 40] = 256
     assert choose_part(lone) is None
