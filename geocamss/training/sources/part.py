@@ -68,10 +68,10 @@ def choose_part(counts: NDArray[np.int64]) -> Part | None:
 
 def _held_out(shape: tuple[int, int], block: int, every: int, first: int) -> NDArray[np.bool_]:
     """(H, W), True = held out."""
-    rows = np.arange(shape[0])[:, None] // block
-    cols = np.arange(shape[1])[None, :] // block
-    # Two steps a row: blocks that are held out touch at no corner.
-    held: NDArray[np.bool_] = (rows * 2 + cols) % every == first
+    # Two steps a row: blocks that are held out touch at no corner. In bytes: a scene is large.
+    rows = (np.arange(shape[0]) // block * 2 % every).astype(np.uint8)
+    cols = (np.arange(shape[1]) // block % every).astype(np.uint8)
+    held: NDArray[np.bool_] = (rows[:, None] + cols) % np.uint8(every) == first
     return held
 
 
