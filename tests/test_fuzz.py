@@ -306,3 +306,27 @@ def test_headers_that_claim_too_much_are_refused_without_memory(tmp_path, sample
     with pytest.raises(SceneError, match=r"huge\.img"):
         Scene.open(target)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("band", "count"), [('<VRTRasterBand band="1"/>', 10**6), ("<VRTRasterBand/>", 4 * 10**6)]
+)
+def test_a_vrt_of_a_million_bands_is_refused_without_memory(tmp_path, band, count, nested):
+    target = tmp_path / "many.vrt"
+    with target.open("w") as file:
+        file.write('<VRTDataset rasterXSize="4" rasterYSize="4">')
+        file.writelines(band * 1000 for _ in range(count // 1000))
+        file.write("</VRTDataset>")
+    words = str(target)
+    if nested:
+        words = (
+            '<VRTDataset rasterXSize="4" rasterYSize="4"><VRTRasterBand dataType="Byte" band="1">'
+            f"<SimpleSource><SourceFilename>{target}</SourceFilename><SourceBand>1</SourceBand>"
+            '<SourceProperties RasterXSize="4" RasterYSize="4" DataType="Byte" BlockXSize="4" '
+            'BlockYSize="1"/></SimpleSource></VRTRasterBand></VRTDataset>'
+        )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SceneError, match=r"many\.vrt: .*(claims \d,000,000 bands|VRT of .* bytes)"):
+        Scene.open(words)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024

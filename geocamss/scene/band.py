@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Mask", "SceneBand"]
+__all__ = ["MAX_BANDS", "Mask", "SceneBand"]
+
+MAX_BANDS = 10_000
+"""More bands than any spectrometer has."""
 
 Mask = Literal["none", "nodata", "alpha", "dataset", "band"]
 """What tells which pixels of a band are valid: nothing, the nodata value, the alpha band although

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import count, takewhile
 from typing import Any
 
 import rasterio
+from rasterio import _base
 from rasterio._err import CPLE_BaseError
 from rasterio._path import _parse_path
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -22,6 +25,7 @@ __all__ = [
     "GDAL_ERRORS",
     "IMAGE_DRIVERS",
     "MOST_DECODED_BYTES",
+    "ask_headers",
     "gdal_environment",
     "gdal_path",
     "is_plain_path",
@@ -140,6 +144,32 @@ def gdal_environment(path: str, decoded: int = DECODED_BYTES) -> AbstractContext
     # GDAL finds credentials of cloud storage itself; a session would import vendors' packages.
     environment: AbstractContextManager[Any] = rasterio.Env(session=DummySession(), **options)
     return environment
+
+
+def ask_headers(name: str) -> dict[str, str]:
+    """What a server says of a file, by HTTP's names in lower case; nothing where it does not.
+
+    GDAL asks, since it knows how cloud storage wants to be asked. rasterio has no way to it, so it
+    is called in the library that rasterio itself has loaded.
+
+    Args:
+        name: one of GDAL's names, such as ``/vsis3/bucket/key``.
+    """
+    library = ctypes.CDLL(_base.__file__)
+    try:
+        ask, free = library.VSIGetFileMetadata, library.CSLDestroy
+    except AttributeError:  # some systems look into this library alone, and not into GDAL's
+        return {}
+    ask.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
+    ask.restype = ctypes.POINTER(ctypes.c_char_p)
+    free.argtypes = (ctypes.POINTER(ctypes.c_char_p),)
+    free.restype = None
+    with gdal_environment(name):
+        answer = ask(os.fsencode(name), b"HEADERS", None)
+    words = list(takewhile(bool, (answer[i] for i in count()))) if answer else []
+    free(answer)
+    pairs = (word.decode("latin-1").partition("=") for word in words if word is not None)
+    return {key.lower(): value for key, _, value in pairs}
 
 
 @contextmanager

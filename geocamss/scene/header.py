@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,34 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 
 from geocamss.errors import BandError, GeocamssWarning, SceneError
-from geocamss.scene.band import Mask, SceneBand
+from geocamss.scene.band import MAX_BANDS, Mask, SceneBand
 from geocamss.scene.bands import BandClues, find_sensor, identify_bands
-from geocamss.scene.gdal import is_plain_path
+from geocamss.scene.gdal import IMAGE_DRIVERS, is_plain_path
 from geocamss.scene.georeference import Georeference
+from geocamss.scene.vrt import read_sources
 
 __all__ = [
     "TALL_TILE",
+    "check_backing",
     "check_bounds",
-    "check_sources",
     "read_alpha",
     "read_bands",
     "read_files",
     "read_georeference",
-    "read_sources",
     "read_tags",
 ]
 
 MAX_PIXELS = 2**40
 """A header that claims more is damaged: at one byte a pixel that is a terabyte a band."""
 
-MAX_BANDS = 10_000
-"""More bands than any spectrometer has."""
+MAX_SIDE = 2**26
+"""Pixels: around the earth in less than a meter each."""
+
+MANY_PIXELS = 2**31
+"""From here on a header is not believed that its file cannot bear out."""
+
+PIXELS_PER_BYTE = 2**14
+"""Sixteen times as many as DEFLATE packs into a byte where nothing is to be seen."""
 
 MAX_BLOCK_BYTES = 256 * 2**20
 """GDAL decodes TIFF tiles and strips whole; a larger one would not fit into a bounded run."""
@@ -48,6 +53,9 @@ TALL_TILE = 1024
 
 SHOWN = 20
 """Messages list this many things at most."""
+
+_DRIVERS_WITH_PIXELS = (*IMAGE_DRIVERS, "BMP", "EHdr", "ENVI", "HFA", "NITF")
+"""Formats whose files hold the pixels themselves."""
 
 _SENSOR_TAGS = frozenset(
     (
@@ -72,6 +80,11 @@ def check_bounds(path: str, dataset: Any) -> None:
     """
     if dataset.count == 0:
         raise SceneError(f"{path}: {_what_is_inside(dataset.subdatasets)}")
+    if max(dataset.width, dataset.height) > MAX_SIDE:
+        raise SceneError(
+            f"{path}: its header claims {dataset.width:,} by {dataset.height:,} pixels; sides of "
+            f"more than {MAX_SIDE:,} are taken for damage"
+        )
     if dataset.width * dataset.height > MAX_PIXELS:
         raise SceneError(
             f"{path}: its header claims {dataset.width:,} by {dataset.height:,} pixels; "
@@ -94,28 +107,30 @@ def check_bounds(path: str, dataset: Any) -> None:
             )
 
 
-def check_sources(path: str, dataset: Any) -> None:
-    """Make sure that the files are there that a VRT refers to.
+def check_backing(path: str, dataset: Any, files: Collection[str]) -> None:
+    """Refuse a raster of billions of pixels behind which there is next to nothing.
 
-    GDAL would find out in the middle of a run only, and, after it has read certain other VRTs in
-    the same process, give zeros instead.
+    Args:
+        path: the scene.
+        dataset: the open raster.
+        files: what it refers to, if it is a VRT.
 
     Raises:
-        SceneError: some are missing; lists them.
+        SceneError: it is a file that is far too small for its pixels, or a VRT without sources.
     """
-    if not is_plain_path(path):  # others lie where Python cannot look
+    if dataset.width * dataset.height < MANY_PIXELS:
         return
-    sources = set().union(*(read_sources(dataset, index) for index in dataset.indexes))
-    folder = Path(path).parent
-    missing = sorted(
-        name
-        for name, relative in sources
-        if is_plain_path(name) and not (folder / name if relative else Path(name)).exists()
-    )
-    if missing:
-        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    claim = f"{path}: its header claims {dataset.width:,} by {dataset.height:,} pixels"
+    if dataset.driver == "VRT" and not files:
+        raise SceneError(f"{claim}, and refers to no file; name its sources")
+    if dataset.driver not in _DRIVERS_WITH_PIXELS or not is_plain_path(path):
+        return
+    files = [name for name in read_files(path, dataset) if Path(name).is_file()]
+    held = sum(Path(name).stat().st_size for name in files)
+    if held * PIXELS_PER_BYTE < dataset.width * dataset.height * dataset.count:
         raise SceneError(
-            f"{path}: refers to files that are missing: {', '.join(missing[:SHOWN])}{more}"
+            f"{claim} in {dataset.count:,} bands, and its file holds {held:,} bytes; cut out what "
+            "there is, as with gdal_translate -srcwin COLUMN ROW WIDTH HEIGHT IN.tif OUT.tif"
         )
 
 
@@ -390,23 +405,6 @@ def _clues(path: str, dataset: Any, lists: _Lists, index: int, *, alone: bool) -
         wavelength=_wavelength(tags) or lists.wavelengths[index - 1],
         dtype=lists.dtypes[index - 1],
     )
-
-
-def read_sources(dataset: Any, index: int) -> set[tuple[str, bool]]:
-    """What a VRT takes a band from: names, and whether they start from the VRT's folder."""
-    if dataset.driver != "VRT":
-        return set()
-    return _sources_in(" ".join(dataset.tags(index, ns="vrt_sources").values()))
-
-
-def _sources_in(text: str) -> set[tuple[str, bool]]:
-    """The same from a VRT's own words, in which other VRTs may stand in words."""
-    found: set[tuple[str, bool]] = set()
-    for attributes, escaped in re.findall(r"<SourceFilename([^>]*)>([^<]+)<", text):
-        name = unescape(escaped)
-        inner = _sources_in(name) if name.lstrip().startswith("<VRTDataset") else set()
-        found |= inner or {(name, 'relativeToVRT="1"' in attributes)}
-    return found
 
 
 def _only_source(dataset: Any, index: int) -> str:

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from geocamss.scene.gdal import (
     GDAL_ERRORS,
     IMAGE_DRIVERS,
     gdal_environment,
+    gdal_path,
     is_plain_path,
     is_remote,
     open_raster,
@@ -40,8 +41,8 @@ from geocamss.scene.georeference import Georeference
 from geocamss.scene.ground import ground_distance, unit_length
 from geocamss.scene.header import (
     TALL_TILE,
+    check_backing,
     check_bounds,
-    check_sources,
     read_alpha,
     read_bands,
     read_files,
@@ -51,6 +52,7 @@ from geocamss.scene.header import (
 from geocamss.scene.resolve import resolve
 from geocamss.scene.stack import Stack
 from geocamss.scene.stamp import acquired, fingerprint, layout_stamp
+from geocamss.scene.vrt import check_text, find_files
 
 __all__ = ["Scene", "SceneBand", "parse_bands"]
 
@@ -179,6 +181,8 @@ class Scene:
         stack: Stack | None,
         drivers: Sequence[str] = (),
     ) -> Scene:
+        if stack is None:
+            check_text(path)
         with gdal_environment(opens):
             try:
                 dataset = open_raster(opens, drivers=drivers)
@@ -196,8 +200,8 @@ class Scene:
     ) -> Scene:
         check_bounds(path, dataset)
         bundle = stack.bundle if stack is not None else None
-        if bundle is None:
-            check_sources(path, dataset)
+        files = find_files(path, opens, dataset)
+        check_backing(path, dataset, files)
         tags = read_tags(dataset)
         quality = () if bundle is None else bundle.quality_indices
         alpha = None if bundle is not None else read_alpha(dataset, chosen)
@@ -215,7 +219,7 @@ class Scene:
             transform=place.transform,
             georeferencing=place.kind,
             datetime=bundle.datetime if bundle is not None else acquired(path, tags),
-            fingerprint=_fingerprint(path, dataset, stack),
+            fingerprint=_fingerprint(path, dataset, stack, files),
             chosen=tuple(chosen.items()),
             opens=opens,
             id=bundle.id if bundle is not None else _name_of(path),
@@ -418,12 +422,16 @@ def _indices(scene: Scene, card: ModelCard) -> tuple[int, ...]:
             return ()
 
 
-def _fingerprint(path: str, dataset: Any, stack: Stack | None) -> str:
+def _fingerprint(path: str, dataset: Any, stack: Stack | None, files: Collection[str]) -> str:
+    """Of the files that a VRT refers to, too."""
     if stack is not None:
-        return fingerprint(stack.said, (*stack.bundle.paths, *stack.bundle.files))
+        inner = set(files).difference(map(gdal_path, stack.bundle.paths))
+        known = [name for name, file in stack.files.items() if file.layout]
+        return fingerprint(stack.said, (*stack.bundle.paths, *stack.bundle.files, *inner), known)
     if is_remote(path):
-        return fingerprint((layout_stamp(dataset),), (path,))
-    return fingerprint((path,), read_files(path, dataset))
+        layout = layout_stamp(dataset)
+        return fingerprint((layout,), (path, *files), (path,) if layout else ())
+    return fingerprint((path,), (*read_files(path, dataset), *files))
 
 
 def _name_of(path: str) -> str:

@@ -21,8 +21,8 @@ from geocamss.scene.gdal import (
     open_raster,
     url_of,
 )
-from geocamss.scene.header import read_sources
 from geocamss.scene.scene import Scene, SceneBand
+from geocamss.scene.vrt import read_sources
 from geocamss.scene.window import Window
 
 __all__ = ["Source"]

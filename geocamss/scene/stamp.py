@@ -7,13 +7,15 @@ import http.client
 import re
 import urllib.error
 import urllib.parse
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from geocamss.errors import SceneError
+from geocamss.errors import GeocamssWarning, SceneError
+from geocamss.scene.gdal import ask_headers, gdal_path, is_plain_path, is_remote
 from geocamss.scene.server import ask
 
 __all__ = ["acquired", "fingerprint", "layout_stamp", "parse_time", "without_signature"]
@@ -27,6 +29,12 @@ _WAITS = (0.5, 1.0, 2.0)
 _STUMBLES = frozenset((429, *range(500, 1000)))
 """What it answers that may answer well a little later."""
 
+MOST_ASKED = 1000
+"""Files on servers that are asked after: a mosaic may have ten thousands."""
+
+_GONE = frozenset((404, 410))
+"""What a server answers that has no such file."""
+
 _FILE_HEADERS = ("ETag", "Content-Range", "Last-Modified")
 """What a server says of a file that changes with the file."""
 
@@ -38,6 +46,9 @@ _SIGNATURE = re.compile(
 
 _PACKED = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+\{?([^}]*)")
 """GDAL's name of a file in an archive: the archive's name, and the file's."""
+
+_ARCHIVE = re.compile(r"(.+?\.(?:zip|tar|tgz|gz|7z|rar|kmz))(?:/|$)", re.IGNORECASE)
+"""The archive's name alone, where it cannot be looked for."""
 
 _DATE_TAGS = (
     "ACQUISITIONDATETIME",
@@ -58,21 +69,28 @@ _DATE_IN_NAME = re.compile(
 """The date, and maybe the time, in names such as S2A_MSIL2A_20200102T101112_N0213."""
 
 
-def fingerprint(said: Iterable[str], files: Iterable[str]) -> str:
+def fingerprint(said: Iterable[str], files: Iterable[str], known: Collection[str] = ()) -> str:
     """SHA-256, in hexadecimal, over what a scene is made of.
+
+    Warns of files on servers whose changes would not be noticed.
 
     Args:
         said: what is known of it besides, such as the name that the user gave it.
         files: all that GDAL reads for it, sidecars and a VRT's sources included: local files by
             size and time, those on servers by size, time and ETag.
+        known: those among them that ``said`` tells from other versions of them.
 
     Raises:
-        SceneError: a server does not answer.
+        SceneError: a server does not answer, or has no such file.
     """
     names = sorted(set(files))
+    remote = [name for name in names if is_remote(name)]
+    beyond = set(remote[MOST_ASKED:])
     with ThreadPoolExecutor(8, "geocamss-stamps") as pool:
-        stamps = list(pool.map(_stamp, names))
-    lines = [*map(without_signature, said), *stamps]
+        found = pool.map(lambda name: (name, "") if name in beyond else _stamp(name), names)
+        stamps = dict(zip(names, found, strict=True))
+    _warn([name for name in remote if not stamps[name][1] and name not in known])
+    lines = [*map(without_signature, said), *(" ".join(stamps[name]) for name in names)]
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -126,18 +144,43 @@ def parse_time(text: str) -> datetime | None:
         return None
 
 
-def _stamp(name: str) -> str:
-    """What changes when a file does."""
+def _stamp(name: str) -> tuple[str, str]:
+    """A file's name, and what changes when the file does; nothing where that cannot be told."""
     url = re.sub(r"^/vsicurl(_streaming)?/", "", name)
     if re.match(r"https?://", url, re.IGNORECASE):
-        return f"{without_signature(url)} {_ask_server(url)}"
+        return without_signature(url), _ask_server(url)
     packed = _PACKED.match(name)
+    if packed and is_remote(packed[1]):
+        archive = _ARCHIVE.match(packed[1])
+        return without_signature(name), _stamp(archive[1])[1] if archive else ""
+    if is_remote(name):
+        return without_signature(name), _ask_storage(name)
     try:
-        stat = (_archive(packed[1]) if packed else Path(name)).stat()
+        stat = (_archive(packed[1]) if packed else _file(name)).stat()
     except (OSError, ValueError):
-        return name
+        return name, ""
     where = name if packed else str(Path(name).resolve())
-    return f"{where} {stat.st_size} {stat.st_mtime_ns}"
+    return where, f"{stat.st_size} {stat.st_mtime_ns}"
+
+
+def _warn(names: list[str]) -> None:
+    """Say whose changes would not be noticed."""
+    if names:
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        warnings.warn(
+            f"{without_signature(names[0])}{more}: nothing tells whether it has changed; if it "
+            "has, map it anew in another folder rather than take a run up again",
+            GeocamssWarning,
+            stacklevel=3,
+        )
+
+
+def _file(name: str) -> Path:
+    """The file of a name; some name one of several rasters in it."""
+    if is_plain_path(name):
+        return Path(name)
+    parts = [Path(part) for part in re.split(r'[":]', name) if part]
+    return next((part for part in parts if part.is_file()), Path(name))
 
 
 def _archive(inner: str) -> Path:
@@ -152,18 +195,27 @@ def _ask_server(url: str) -> str:
     One byte is asked for, and not the headers alone: signatures are for reading.
 
     Raises:
-        SceneError: it does not answer, or is out of order.
+        SceneError: it does not answer, is out of order, or has no such file.
     """
     try:
         return ask(
             url,
-            lambda answer: " ".join(answer.headers.get(key) or "" for key in _FILE_HEADERS),
+            lambda answer: " ".join(answer.headers.get(key) or "" for key in _FILE_HEADERS).strip(),
             timeout=_TIMEOUT,
             waits=_WAITS,
             stumbles=_STUMBLES,
             headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"},
         )
     except (OSError, ValueError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError) and error.code in _GONE:
+            raise SceneError(f"{without_signature(url)}: its server has no such file") from error
         if isinstance(error, urllib.error.HTTPError) and error.code not in _STUMBLES:
             return ""
         raise SceneError(f"{url}: its server does not answer: {error}") from error
+
+
+def _ask_storage(name: str) -> str:
+    """The same of a file in cloud storage."""
+    said = ask_headers(gdal_path(name))
+    size = said.get("content-range", "").rpartition("/")[2] or said.get("content-length", "")
+    return " ".join(filter(None, (said.get("etag"), said.get("last-modified"), size)))

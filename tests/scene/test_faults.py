@@ -127,7 +127,11 @@ def test_every_file_is_read_as_gdal_reads_it_or_refused(shared_data, check):
     assert grown / 1024 < MEGABYTES
 
 
-def test_python_in_a_file_is_not_run(shared_data):
+@pytest.mark.parametrize("asked", [None, "YES", "TRUSTED_MODULES"])
+def test_python_in_a_file_is_not_run(shared_data, monkeypatch, asked):
+    """Whatever the environment says."""
+    if asked:
+        monkeypatch.setenv("GDAL_VRT_ENABLE_PYTHON", asked)
     path = shared_data / "faults/gdal/gdrivers/data/vrt/python_ones.vrt"
     with (
         pytest.warns(GeocamssWarning, match="not georeferenced"),

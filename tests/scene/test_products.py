@@ -17,11 +17,11 @@ from geocamss.errors import BandError, GeocamssWarning, SceneError
 from geocamss.scene.bundle import Bundle, BundleBand
 from geocamss.scene.catalog import find_scenes
 from geocamss.scene.grid import choose_grid
-from geocamss.scene.header import read_sources
 from geocamss.scene.quality import Quality
 from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
 from geocamss.scene.stack import lookup_table
+from geocamss.scene.vrt import read_sources
 from geocamss.scene.window import Window
 from tests.scene import products
 

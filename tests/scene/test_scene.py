@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import html
 import os
 import tarfile
 import time
@@ -9,10 +10,13 @@ import zipfile
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
 
 from geocamss.errors import BandError, GeocamssWarning, SceneError
 from geocamss.scene.catalog import find_scenes
@@ -352,6 +356,33 @@ def test_the_fingerprint_follows_an_archive(make, tmp_path, kind):
     assert len(found) == 2
 
 
+def write_vrt(path, *sources):
+    """One band of 5 by 4 pixels from several files, one above the other."""
+    text = "".join(
+        f'<SimpleSource><SourceFilename relativeToVRT="{int(name[0] not in "/&")}">{name}'
+        "</SourceFilename><SourceBand>1</SourceBand></SimpleSource>"
+        for name in sources
+    )
+    path.write_text(
+        '<VRTDataset rasterXSize="5" rasterYSize="4"><SRS>EPSG:32633</SRS>'
+        "<GeoTransform>500000, 10, 0, 5000000, 0, -10</GeoTransform>"
+        f'<VRTRasterBand dataType="Byte" band="1">{text}</VRTRasterBand></VRTDataset>'
+    )
+    return path
+
+
+def test_a_file_that_is_missing_in_a_vrt_within_a_vrt_is_told(make, tmp_path):
+    inner = write_vrt(tmp_path / "inner.vrt", "gone.tif")
+    outer = write_vrt(tmp_path / "outer.vrt", "inner.vrt")
+    with pytest.raises(SceneError, match=r"outer\.vrt: refers to files that are missing: /.*gone"):
+        Scene.open(outer)
+    make(RGB, "gone.tif")
+    assert Scene.open(outer).width == 5
+    inner.write_text("<VRTDataset> this is none")
+    with pytest.raises(SceneError, match=r"outer\.vrt: refers to .*inner\.vrt, which cannot be op"):
+        Scene.open(outer)
+
+
 def test_a_vrt_whose_sources_are_missing_is_refused(make, tmp_path):
     path = tmp_path / "stack.vrt"
     source = (
@@ -384,6 +415,9 @@ def vrt(tmp_path, width, height, bands=1):
 def test_a_header_that_claims_absurd_sizes_is_refused(tmp_path):
     with pytest.raises(SceneError, match=r"claims 2,097,152 by 1,048,576 pixels"):
         Scene.open(vrt(tmp_path, 2**21, 2**20))
+    for side in (2**26 + 1, 2**31 - 1):
+        with pytest.raises(SceneError, match=rf"claims 1 by {side:,} pixels; sides of more than"):
+            Scene.open(vrt(tmp_path, 1, side))
     with pytest.raises(SceneError, match=r"claims 10,001 bands"):
         Scene.open(vrt(tmp_path, 2, 2, 10_001))
 
@@ -396,8 +430,44 @@ def test_a_header_of_many_bands_is_read_in_a_time_that_grows_with_them(tmp_path)
     assert [band.index for band in scene.bands] == list(range(1, 5_001))
 
 
-def test_a_large_scene_is_opened(tmp_path):
-    assert Scene.open(vrt(tmp_path, 1_000_000, 1_000_000)).width == 1_000_000
+@pytest.mark.parametrize("side", [1_000_000, 50_000])
+def test_a_large_scene_is_opened(make, tmp_path, side):
+    make(RGB[:1])
+    path = write_vrt(tmp_path / "large.vrt", "scene.tif")
+    path.write_text(path.read_text().replace("5", str(side), 1).replace("4", str(side), 1))
+    assert Scene.open(path).width == side
+
+
+@pytest.mark.parametrize("width", [46_341, 65_536])
+def test_a_file_that_is_far_too_small_for_its_pixels_is_refused(tmp_path, width):
+    with pytest.raises(SceneError, match=r"claims .* pixels, and refers to no file"):
+        Scene.open(vrt(tmp_path, width, 46_341))
+    sparse = tmp_path / "sparse.tif"
+    profile = {"driver": "GTiff", "width": width, "height": 46_341, "dtype": "uint8"}
+    profile |= {"sparse_ok": True, "tiled": True, "crs": UTM, "transform": Affine.scale(10)}
+    options = {"blockxsize": 1024, "blockysize": 1024, "compress": "deflate"}
+    with rasterio.open(sparse, "w", count=3, **profile, **options):
+        pass
+    size = sparse.stat().st_size
+    with pytest.raises(SceneError, match=rf"46,341 pixels in 3 bands, .* holds {size:,} bytes"):
+        Scene.open(sparse)
+    with rasterio.open(sparse, "r+") as dataset:  # one part of it is there
+        there = np.random.default_rng(1).integers(0, 255, (3, 1024, 1024), np.uint8)
+        dataset.write(there, window=Window(1024, 2048, 1024, 1024))
+    assert Scene.open(sparse).width == width
+
+
+def test_the_emptiest_picture_of_billions_of_pixels_is_opened(tmp_path):
+    """One color throughout, as dense as DEFLATE can be."""
+    path = tmp_path / "black.tif"
+    profile = {"driver": "GTiff", "width": 65_536, "height": 32_768, "dtype": "uint8"}
+    profile |= {"tiled": True, "crs": UTM, "transform": Affine.scale(10), "compress": "deflate"}
+    options = {"blockxsize": 8192, "blockysize": 8192, "sparse_ok": True}
+    with rasterio.open(path, "w", count=1, **profile, **options) as dataset:
+        dataset.write(np.ones((1, 8192, 8192), np.uint8), window=Window(0, 0, 8192, 8192))
+    with path.open("ab") as file:  # the other tiles, which are the same
+        file.write(bytes(31 * path.stat().st_size))
+    assert Scene.open(path).width == 65_536
 
 
 def test_blocks_that_do_not_fit_into_memory_are_refused(tmp_path):
@@ -544,6 +614,55 @@ def test_the_fingerprint_of_a_vrt_follows_its_sources(make, tmp_path):
     first = Scene.open(path).fingerprint
     os.utime(source, (1, 1))
     assert Scene.open(path).fingerprint != first
+
+
+def test_the_fingerprint_of_a_vrt_follows_the_files_of_vrts_within_it(make, tmp_path):
+    source = make(RGB[:1])
+    (tmp_path / "deep").mkdir()
+    write_vrt(tmp_path / "deep/inner.vrt", "../scene.tif")
+    path = write_vrt(tmp_path / "outer.vrt", "deep/inner.vrt")
+    first = Scene.open(path).fingerprint
+    assert Scene.open(path).fingerprint == first
+    os.utime(source, (1, 1))
+    second = Scene.open(path).fingerprint
+    assert second != first
+    os.utime(tmp_path / "deep/inner.vrt", (1, 1))
+    assert Scene.open(path).fingerprint != second
+
+
+@pytest.mark.parametrize("kind", ["words", "warped", "mask"])
+def test_the_fingerprint_follows_all_that_a_vrt_may_refer_to(make, tmp_path, kind):
+    source = make(RGB[:1])
+    path = tmp_path / "one.vrt"
+    if kind == "words":
+        inner = write_vrt(tmp_path / "inner.vrt", str(source)).read_text()
+        write_vrt(path, html.escape(inner))
+    elif kind == "warped":
+        with rasterio.open(source) as dataset, WarpedVRT(dataset, crs="EPSG:4326") as warped:
+            rasterio.shutil.copy(warped, path, driver="VRT")
+    else:
+        mask = make(RGB[:1] + 255, "mask.tif")
+        text = write_vrt(path, "scene.tif").read_text()
+        beside = text[text.index("<VRTRasterBand") : text.index("</VRTDataset>")]
+        beside = beside.replace("scene.tif", "mask.tif").replace(' band="1"', "")
+        end = "</VRTRasterBand></VRTDataset>"
+        path.write_text(text.replace(end, f"<MaskBand>{beside}</MaskBand>{end}"))
+        source = mask
+    first = Scene.open(path).fingerprint
+    os.utime(source, (1, 1))
+    assert Scene.open(path).fingerprint != first
+
+
+def test_vrts_that_refer_to_each_other_are_gone_through_once(make, tmp_path):
+    make(RGB[:1])
+    one = write_vrt(tmp_path / "one.vrt", "two.vrt", "scene.tif")
+    write_vrt(tmp_path / "two.vrt", "./one.vrt", "two.vrt")
+    assert Scene.open(one).fingerprint == Scene.open(one).fingerprint
+    for i in range(40):
+        write_vrt(tmp_path / f"{i}.vrt", f"{i + 1}.vrt")
+    write_vrt(tmp_path / "40.vrt", "scene.tif")
+    with pytest.raises(SceneError, match=r"0\.vrt: its VRTs refer to others more than 32 deep"):
+        Scene.open(tmp_path / "0.vrt")
 
 
 @pytest.mark.parametrize(
