@@ -54,11 +54,8 @@ def test_sizes_grow():
     assert 2 * small < 16e6  # in half precision, a shipped model has at most 16 MB
 
 
-def test_tiny_is_the_default_and_what_ships():
-    shipped, _ = load_network(registry.path(registry.DEFAULT))
+def test_tiny_is_the_default():
     assert CamssConfig.model_validate("tiny") == CamssConfig()
-    ours = build(CamssConfig(), 3, 5).state_dict()
-    assert list(ours) == list(shipped.state_dict())
 
 
 @pytest.mark.parametrize("name", registry.names())
