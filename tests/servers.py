@@ -6,6 +6,8 @@ import email.utils
 import hashlib
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -126,6 +128,28 @@ def serving(folder: Path) -> Iterator[FileServer]:
         yield server
     finally:
         server.close()
+
+
+@contextmanager
+def serving_apart(folder: Path) -> Iterator[str]:
+    """The same from a process of its own, for what holds Python still while it waits."""
+    code = (
+        "import sys, pathlib; from tests.servers import FileServer; "
+        "print(FileServer(pathlib.Path(sys.argv[1])).url, flush=True); sys.stdin.read()"
+    )
+    root = Path(__file__).parents[1]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 class StacServer:

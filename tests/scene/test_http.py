@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from geocamss.errors import ReadError, SceneError
+from geocamss.errors import GeocamssWarning, ReadError, SceneError
 from geocamss.scene import gdal, source, stamp
 from geocamss.scene.gdal import gdal_path, is_remote, url_of
 from geocamss.scene.grid import choose_grid
@@ -24,7 +24,7 @@ from geocamss.scene.stamp import without_signature
 from geocamss.scene.window import Window
 from tests.scene import products
 from tests.scene.test_items import TIFF, item
-from tests.servers import FileServer, serving
+from tests.servers import FileServer, serving, serving_apart
 
 SIDE = 1024
 TILE = 256
@@ -156,6 +156,117 @@ def test_a_server_that_tells_nothing_is_stamped_by_the_layout_of_the_file(server
     products.write(other, values // 2, driver="COG", BLOCKSIZE=TILE, **products.place(10))
     with rasterio.open(other) as file:
         assert stamp.layout_stamp(file) != said
+
+
+def pretend(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a server in place of Amazon's and Google's, without credentials."""
+    for name, value in {
+        "AWS_S3_ENDPOINT": url.removeprefix("http://"),
+        "AWS_HTTPS": "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "AWS_NO_SIGN_REQUEST": "YES",
+        "CPL_GS_ENDPOINT": f"{url}/",
+        "GS_NO_SIGN_REQUEST": "YES",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def storage(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> FileServer:
+    pretend(server.url, monkeypatch)
+    return server
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_cloud_storage_is_read_and_asked_after_changes(storage, cog, scheme):
+    data, values = cog
+    bucket = f"bucket-{scheme}"
+    (storage.folder / bucket).mkdir()
+    put(storage, data, f"{bucket}/a.tif")
+    scene = Scene.open(f"{scheme}://{bucket}/a.tif")
+    assert len(storage.asked) <= 5  # header, and what the stamp asks
+    assert {path for _, path, _ in storage.asked} == {f"/{bucket}/a.tif"}  # no listing, no sidecars
+    assert (pixels(scene, Window(0, 0, TILE, SIDE)) == values[:, :TILE]).all()
+    assert Scene.open(f"{scheme}://{bucket}/a.tif").fingerprint == scene.fingerprint
+    changed = bytearray(data)
+    changed[-1] ^= 1  # of the same size and layout
+    put(storage, bytes(changed), f"{bucket}/a.tif")
+    assert Scene.open(f"{scheme}://{bucket}/a.tif").fingerprint != scene.fingerprint
+    with pytest.raises(SceneError, match=rf"{scheme}://{bucket}/gone\.tif: cannot be opened"):
+        Scene.open(f"{scheme}://{bucket}/gone.tif")
+
+
+def test_jpeg_2000_in_cloud_storage_has_a_stamp(storage, tmp_path):
+    root, _ = products.sentinel2(tmp_path / "product", side=240)
+    data = next(root.rglob("*_B04_10m.jp2")).read_bytes()
+    (storage.folder / "images").mkdir()
+    found = set()
+    for last in (0, 1):
+        put(storage, data + bytes([last]), "images/b.jp2")
+        found.add(Scene.open("s3://images/b.jp2").fingerprint)
+    assert len(found) == 2
+
+
+def test_storage_that_does_not_tell_when_a_file_changes_is_warned_of(storage, tmp_path):
+    root, _ = products.sentinel2(tmp_path / "product", side=240)
+    (storage.folder / "silent").mkdir()
+    put(storage, next(root.rglob("*_B04_10m.jp2")).read_bytes(), "silent/b.jp2")
+    Scene.open("s3://silent/b.jp2")
+    opened = len(storage.asked)
+    storage.fail = lambda _path, count: 403 if count >= opened else None
+    with pytest.warns(
+        GeocamssWarning, match=r"s3://silent/b\.jp2: nothing tells whether it has ch"
+    ):
+        Scene.open("s3://silent/b.jp2")  # GDAL remembers what it has read of it
+
+
+def mosaic(*names: str) -> bytes:
+    """A VRT that lays files of the size of ``cog`` over each other."""
+    sources = "".join(
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource>"
+        for name in names
+    )
+    return (
+        f'<VRTDataset rasterXSize="{SIDE}" rasterYSize="{SIDE}"><SRS>EPSG:32633</SRS>'
+        "<GeoTransform>600000, 10, 0, 4900020, 0, -10</GeoTransform>"
+        f'<VRTRasterBand dataType="UInt16" band="1">{sources}</VRTRasterBand></VRTDataset>'
+    ).encode()
+
+
+@pytest.mark.parametrize("start", ["http", "s3"])
+def test_a_vrt_on_a_server_follows_the_files_of_vrts_within_it(tmp_path, monkeypatch, cog, start):
+    """Their names start from the folder of the VRT that names them."""
+    folder = tmp_path / "bucket"
+    (folder / "deep").mkdir(parents=True)
+    (folder / f"deep/{start}.tif").write_bytes(cog[0])
+    (folder / f"deep/inner-{start}.vrt").write_bytes(mosaic(f"{start}.tif"))
+    (folder / f"outer-{start}.vrt").write_bytes(mosaic(f"deep/inner-{start}.vrt"))
+    with serving_apart(tmp_path) as address:
+        pretend(address, monkeypatch)
+        url = f"{address if start == 'http' else 's3:/'}/bucket/outer-{start}.vrt"
+        first = Scene.open(url)
+        assert (pixels(first, Window(0, 0, 9, 9)) == cog[1][:1, :9, :9]).all()
+        assert Scene.open(url).fingerprint == first.fingerprint
+        changed = bytearray(cog[0])
+        changed[-1] ^= 1
+        (folder / f"deep/{start}.tif").write_bytes(changed)
+        assert Scene.open(url).fingerprint != first.fingerprint
+
+
+def test_a_vrt_on_a_server_whose_file_is_gone_is_refused(server):
+    put(server, mosaic("nowhere.tif"), "alone.vrt")
+    with pytest.raises(SceneError, match=r"/nowhere\.tif: its server has no such file"):
+        Scene.open(f"{server.url}/alone.vrt")
+
+
+def test_a_signed_vrt_hands_its_signature_on(tmp_path, cog):
+    """As GDAL does; and it is no part of the fingerprint."""
+    (tmp_path / "handed.tif").write_bytes(cog[0])
+    (tmp_path / "hands.vrt").write_bytes(mosaic("handed.tif"))
+    with serving_apart(tmp_path) as url:
+        prints = {Scene.open(f"{url}/hands.vrt?sig={sign}").fingerprint for sign in ("a", "b")}
+    assert len(prints) == 1
 
 
 def test_a_signature_is_no_part_of_a_scene():
