@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import geocamss
 from geocamss.cli.main import cli
-from geocamss.errors import InputError
+from geocamss.errors import GeocamssWarning, InputError
 from geocamss.evaluation import evaluate as evaluate_module
 from geocamss.evaluation.calibrate import fit_temperature, write_calibrated
 from geocamss.evaluation.evaluation import Evaluation, Part, Spoiled
@@ -143,7 +143,10 @@ def test_swapped_bands_swap_the_classes(pair):
 def test_labels_that_are_nowhere_are_refused(pair, tmp_path):
     scene, _, best, _ = pair
     nothing = write(tmp_path / "nothing.tif", np.full_like(best, 77))
-    with pytest.raises(InputError, match="no pixel of the map has a label"):
+    with (
+        pytest.warns(GeocamssWarning, match="ignored: 77"),
+        pytest.raises(InputError, match="no pixel of the map has a label"),
+    ):
         geocamss.evaluate(scene, nothing, model=model())
     far = write(tmp_path / "far.tif", best, transform=Affine.translation(9000, 0) @ PLACE)
     with pytest.raises(InputError, match="no pixel of the map has a label"):
