@@ -155,7 +155,8 @@ def train(
 def _check_later(parts: Sequence[Recipe], data: Path) -> None:
     """Read what later stages read otherwise than the first, and throw it away.
 
-    What is missing is missed now, not after hours of training.
+    What is missing is missed now, not after hours of training. Painted landscapes take minutes to
+    paint, and are never missing.
 
     Raises:
         RecipeError: as ``load_data``; names the stage.
@@ -164,8 +165,9 @@ def _check_later(parts: Sequence[Recipe], data: Path) -> None:
     for number, part in enumerate(parts[1:], 1):
         if _files(part) not in checked:
             checked.append(_files(part))
+            found = tuple(source for source in part.sources if source.kind != "simulated")
             try:
-                load_data(part, data)
+                load_data(part.model_copy(update={"sources": found}), data)
             except RecipeError as error:
                 raise RecipeError(f"stages.{number}: {error}") from error
 
@@ -173,7 +175,8 @@ def _check_later(parts: Sequence[Recipe], data: Path) -> None:
 def _files(recipe: Recipe) -> list[dict[str, Any]]:
     """What a recipe reads, and how."""
     said = {"name", "license", "note", "weight"}  # changes nothing that is read
-    return [source.model_dump(exclude=said) for source in (*recipe.sources, *recipe.validation)]
+    found = (*recipe.sources, *recipe.validation)
+    return [source.model_dump(exclude=said) for source in found if source.kind != "simulated"]
 
 
 def _finished(stages: Sequence[tuple[Recipe, Path]]) -> int:
