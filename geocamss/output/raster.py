@@ -23,6 +23,7 @@ from geocamss.classes import NODATA
 from geocamss.errors import RunError
 from geocamss.output.disk import no_room
 from geocamss.scene.gdal import GDAL_ERRORS
+from geocamss.scene.turns import closing
 from geocamss.scene.window import Window
 
 __all__ = ["RasterSpec", "RasterWriter", "quiet_gdal"]
@@ -169,7 +170,8 @@ class RasterWriter:
     def _told(self) -> Iterator[None]:
         """Say what a failed write means, before anything is taken away to make room."""
         try:
-            yield
+            with closing():
+                yield
         except GDAL_ERRORS as error:
             height, width = self.spec.shape
             full = no_room(self.target, len(self.spec.names) * height * width)
@@ -200,7 +202,8 @@ class RasterWriter:
         with ExitStack() as stack:
             stack.callback(self.waiting.unlink, missing_ok=True)
             if not self._file.closed:
-                self._file.close()
+                with closing():
+                    self._file.close()
 
 
 def _check(path: Path) -> None:

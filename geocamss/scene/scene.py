@@ -52,6 +52,7 @@ from geocamss.scene.header import (
 from geocamss.scene.resolve import resolve
 from geocamss.scene.stack import Stack
 from geocamss.scene.stamp import acquired, fingerprint, layout_stamp
+from geocamss.scene.turns import closing, is_jpeg2000
 from geocamss.scene.vrt import check_text, find_files
 
 __all__ = ["Scene", "SceneBand", "parse_bands"]
@@ -121,6 +122,9 @@ class Scene:
     interleaved: bool = False
     """Whether a tile of the file holds all its bands, which are then decoded together."""
 
+    jpeg2000: bool = False
+    """Whether JPEG 2000 is decoded where it is read."""
+
     gcps: tuple[GroundControlPoint, ...] = field(default=(), compare=False, repr=False)
     """Ground control points, where those tie pixels to coordinates."""
 
@@ -188,11 +192,13 @@ class Scene:
                 dataset = open_raster(opens, drivers=drivers)
             except (*GDAL_ERRORS, OSError, ValueError, TypeError) as error:
                 raise SceneError(_why_not_opened(path, error)) from error
-            with dataset:
-                try:
-                    return cls._of(path, opens, dataset, chosen, stack)
-                except (*GDAL_ERRORS, ValueError, OverflowError) as error:
-                    raise SceneError(f"{path}: its header cannot be read: {error}") from error
+            try:
+                return cls._of(path, opens, dataset, chosen, stack)
+            except (*GDAL_ERRORS, ValueError, OverflowError) as error:
+                raise SceneError(f"{path}: its header cannot be read: {error}") from error
+            finally:
+                with closing():
+                    dataset.close()
 
     @classmethod
     def _of(
@@ -227,6 +233,7 @@ class Scene:
             notes=bundle.notes if bundle is not None else (),
             overviews=tuple(dataset.overviews(bands[0].index)) if bundle is None else (),
             interleaved=dataset.interleaving == Interleaving.pixel,
+            jpeg2000=is_jpeg2000(dataset.driver, files),
             gcps=tuple(place.gcps),
             rpcs=place.rpcs,
         )

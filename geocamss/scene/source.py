@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from geocamss.scene.gdal import (
     url_of,
 )
 from geocamss.scene.scene import Scene, SceneBand
+from geocamss.scene.turns import closing, reading
 from geocamss.scene.vrt import read_sources
 from geocamss.scene.window import Window
 
@@ -65,6 +67,7 @@ class Source:
         self._opens = scene.opens or scene.path
         self._decoded = decoded
         self._options = options
+        self._turn = reading if scene.jpeg2000 else nullcontext
         self._waits = WAITS if is_remote(self._opens) else ()
         with gdal_environment(self._opens, self._decoded):
             try:
@@ -84,7 +87,8 @@ class Source:
 
     def close(self) -> None:
         """Give the handle back."""
-        self._dataset.close()
+        with closing():
+            self._dataset.close()
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Values (C, h, w) and validity (C, h, w); None for the latter if all are valid.
@@ -138,12 +142,13 @@ class Source:
                 fresh = open_raster(self._opens, **self._options)
             except (*GDAL_ERRORS, OSError):
                 return  # the next attempt tells
-            self._dataset.close()
+            with closing():
+                self._dataset.close()
             self._dataset = fresh
 
     def _once(self, there: Window, out: NDArray[Any]) -> list[NDArray[np.bool_] | None] | None:
         part = RasterWindow(there.col, there.row, there.width, there.height)
-        with gdal_environment(self._opens, self._decoded):
+        with gdal_environment(self._opens, self._decoded), self._turn():
             try:
                 return self._valid(part, self._stored(part, out))
             except (*GDAL_ERRORS, OSError, MemoryError) as error:

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,11 +15,12 @@ import pytest
 import rasterio
 
 from geocamss.errors import GeocamssWarning, ReadError, SceneError
-from geocamss.scene import gdal, source, stamp
+from geocamss.scene import gdal, source, stamp, turns
 from geocamss.scene.gdal import gdal_path, is_remote, url_of
 from geocamss.scene.grid import choose_grid
 from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
+from geocamss.scene.source import Source
 from geocamss.scene.stamp import without_signature
 from geocamss.scene.window import Window
 from tests.scene import products
@@ -298,6 +299,47 @@ def test_urls_have_their_names_in_gdal(url, name):
     assert is_remote(name)
     assert is_remote(f"<VRTDataset><SourceFilename>{name}</SourceFilename></VRTDataset>")
     assert not is_remote("/data/a.tif")
+
+
+def started(work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_jpeg_2000_is_not_read_while_a_geotiff_is_closed(tmp_path, cog):
+    root, _ = products.sentinel2(tmp_path, side=240)
+    (tmp_path / "plain.tif").write_bytes(cog[0])
+    whole, alone = Scene.open(root), Scene.open(next(root.rglob("*_B04_10m.jp2")))
+    plain = Scene.open(tmp_path / "plain.tif")
+    assert [scene.jpeg2000 for scene in (whole, alone, plain)] == [True, True, False]
+    for scene in (whole, alone):
+        grid = choose_grid(scene, 1.0, gsd="native")
+        bands = scene.bands[:1]
+        with SceneReader(scene, bands, grid, [0]) as reader:
+            expected = reader.read(grid.window)[0]
+            found: list[np.ndarray] = []
+
+            def work(reader=reader, window=grid.window, found=found) -> None:
+                found.append(reader.read(window)[0])
+
+            with turns.closing():
+                thread = started(work)
+                thread.join(0.5)
+                assert not found
+            thread.join(60)
+        assert (found[0] == expected).all()
+    with turns.closing():  # other scenes do not wait
+        handle = Source(plain, plain.bands[:1], np.dtype("uint16"))
+        thread = started(lambda: handle.read(Window(0, 0, 9, 9)))
+        thread.join(60)
+        assert not thread.is_alive()
+    with turns.reading():
+        closer = started(handle.close)
+        closer.join(0.5)
+        assert closer.is_alive()
+    closer.join(60)
+    assert not closer.is_alive()
 
 
 def test_jpeg_2000_is_read_from_many_threads_as_from_one(tmp_path):
