@@ -22,9 +22,10 @@ READ_AHEAD = 2
 FILES_BYTES = 24 * 2**20
 """What writing the outputs takes beyond the block in hand: encoders, tables, buffers."""
 
-WRITING = {"polygons": 110, "project": 20, "preview": 40, "page": 45}
+WRITING = {"polygons": 60, "project": 20, "preview": 40, "page": 45}
 """Megabytes that an output takes when the map is finished: for its libraries, which stay, and for
-what it is made of. Others take hardly any."""
+what it is made of. Others take hardly any. Polygons of a map of noise, of which there is one for a
+few pixels, take several times as much; nobody knows of them before the map is there."""
 
 BAND_BYTES = 2**20
 """What GDAL holds of each band besides while it writes a raster of many: four tiles."""

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 PROGRAMS = sorted(
     path.stem
     for path in (ROOT / "benchmarks").glob("*.py")
-    if "def main(" in path.read_text(encoding="utf-8")
+    if "ArgumentParser" in path.read_text(encoding="utf-8")
 )
 
 
