@@ -70,11 +70,12 @@ def cut(source: LabeledImage, size: int, how: Augmentation, generator: Generator
     tall, wide = size / zoom * apart, size / zoom / apart
     # Chip pixels wider than one and a half of the image's are means, not samples, of these.
     factor = max(1, int(tall / size + 0.5))
-    first = _anywhere(source, (tall, wide), angle, factor, generator)
+    sides = _sides(source, (tall, wide), angle, factor)
+    first = _anywhere(source, sides, generator)
     image, labels, valid = _sample(first, size, (tall, wide), angle, factor)
     unseen = bool((labels == IGNORED).all())
     if unseen and source.places.total and chance(AIMED, generator):
-        second = _around_a_label(source, (tall, wide), angle, factor, generator)
+        second = _around_a_label(source, sides, (tall, wide), angle, generator)
         image, labels, valid = _sample(second, size, (tall, wide), angle, factor)
     quarter = int(torch.randint(4, (), generator=generator))
     flip = chance(0.5, generator)
@@ -86,15 +87,8 @@ def cut(source: LabeledImage, size: int, how: Augmentation, generator: Generator
     return Chip(turn(image), turn(labels), turn(valid))
 
 
-def _anywhere(
-    source: LabeledImage,
-    box: tuple[float, float],
-    angle: float,
-    factor: int,
-    generator: Generator,
-) -> LabeledImage:
-    """A part of the image that holds a turned box, or as much of it as the image has."""
-    sides = _sides(source, box, angle, factor)
+def _anywhere(source: LabeledImage, sides: tuple[int, int], generator: Generator) -> LabeledImage:
+    """A part of the image that has these sides."""
     rows, cols = (
         int(torch.randint(length - side + 1, (), generator=generator))
         for length, side in zip(source.labels.shape, sides, strict=True)
@@ -104,18 +98,17 @@ def _anywhere(
 
 def _around_a_label(
     source: LabeledImage,
+    sides: tuple[int, int],
     box: tuple[float, float],
     angle: float,
-    factor: int,
     generator: Generator,
 ) -> LabeledImage:
-    """As ``_anywhere``, with a labeled pixel anywhere in the box."""
+    """As ``_anywhere``, with a labeled pixel anywhere in the turned box in its middle."""
     place = source.places.draw(generator)
     down, right = (_uniform(-0.5, 0.5, generator) * side for side in box)
     sine, cosine = math.sin(angle), math.cos(angle)
     away = down * cosine + right * sine, right * cosine - down * sine  # of the pixel, in the box
     slices = []
-    sides = _sides(source, box, angle, factor)
     for length, side, pixel, off in zip(source.labels.shape, sides, place, away, strict=True):
         first = min(max(round(pixel + 0.5 - off - side / 2), 0), length - side)
         slices.append(slice(first, first + side))
