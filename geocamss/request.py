@@ -26,6 +26,7 @@ from geocamss.room import largest_batch
 from geocamss.run import Run
 from geocamss.scene.grid import choose_grid
 from geocamss.scene.scene import Scene
+from geocamss.scene.units import units_of
 from geocamss.sizes import GPU_BATCH_PIXELS
 from geocamss.sizes import batch_size as default_batch_size
 
@@ -157,7 +158,7 @@ class Request:
         """
         model = segmenter or self.segmenter()
         opened = Scene.open(scene, self.bands, model.card)
-        opened.select(model.card)
+        bands = opened.select(model.card)
         grid = choose_grid(opened, model.card.gsd, gsd=self.gsd, crs=self.crs, aoi=self.aoi)
         batch = self.batch_size or self._best_batch(model)
         run = Run(
@@ -169,6 +170,7 @@ class Request:
             doubt="uncertainty" in self.outputs,
             probabilities="probabilities" in self.outputs,
             outputs=tuple(self.outputs),
+            units=units_of(opened, bands, model.card),
             shaping=self._shaping(model.card.classes),
         )
         budget = None if self.memory is None else parse_bytes(self.memory)

@@ -25,7 +25,7 @@ from geocamss.scene.grid import Grid
 from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
 from geocamss.scene.tiles import Lattice, Layout
-from geocamss.scene.units import units_of
+from geocamss.scene.units import Units
 from geocamss.scene.window import Window
 from geocamss.sizes import block_tiles, evened
 
@@ -69,6 +69,9 @@ class Run:
 
     batch: int
     """Chips at once."""
+
+    units: tuple[Units | None, ...] = ()
+    """Scale and offset of each of the model's bands; None for a band where the card's count."""
 
     through: Callable[[PixelSource], PixelSource] | None = None
     """What the scene's pixels pass on their way to the model, such as the corruptions of an
@@ -122,9 +125,7 @@ class Run:
     @cached_property
     def engine(self) -> Engine:
         """What maps a block."""
-        card = self.segmenter.card
-        bands = self.scene.select(card)
-        normalizer = Normalizer.of(card, units_of(self.scene, bands, card))
+        normalizer = Normalizer.of(self.segmenter.card, self.units or None)
         return Engine(
             self.layout,
             self.segmenter,

@@ -15,7 +15,7 @@ from geocamss.scene.scene import Scene
 from geocamss.scene.source import Source
 from geocamss.scene.window import Window
 
-__all__ = ["units_of"]
+__all__ = ["Units", "units_of"]
 
 Units = tuple[float, float]
 """Scale and offset: physical units per stored unit, and physical units at stored 0."""
