@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 from torch import Tensor
 
 from geocamss.errors import InputError
@@ -147,8 +148,7 @@ def negative_log_likelihood(
         temperature: Divides the logits.
     """
     scaled = logits.astype(np.float64) / temperature
-    most = scaled.max(1)
-    total = most + np.log(np.exp(scaled - most[:, None]).sum(1))
+    total = logsumexp(scaled, axis=1)
     return float((total - scaled[np.arange(len(labels)), labels]).mean())
 
 

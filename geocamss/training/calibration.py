@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from geocamss.evaluation.calibrate import LEAST, best_temperature
 from geocamss.evaluation.reliability import calibration, level_counts
@@ -71,8 +72,7 @@ def _said(
 def _ece(logits: NDArray[np.float32], labels: NDArray[np.int64], temperature: float) -> float:
     """Expected calibration error of a temperature."""
     scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(1, keepdims=True))
-    sure = powers.max(1) / powers.sum(1)
+    sure = softmax(scaled, axis=1).max(1)
     right = scaled.argmax(1) == labels
     levels = np.rint(sure * 100).astype(np.uint8)
     return calibration(level_counts(levels, right, np.ones_like(right))).ece
