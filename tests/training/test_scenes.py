@@ -20,7 +20,7 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
 from shapely.geometry import box
 
-from geocamss.errors import RecipeError
+from geocamss.errors import GeocamssWarning, RecipeError
 from geocamss.modelcard import ModelCard
 from geocamss.models.module import from_module
 from geocamss.request import Request
@@ -103,6 +103,31 @@ def test_a_network_sees_in_training_what_it_sees_in_prediction(scene, tmp_path, 
     predicted = run.engine.normalizer(pixels.float(), valid)[0]
     np.testing.assert_array_equal(item.valid.numpy(), valid[0].numpy())
     torch.testing.assert_close(trained, predicted, rtol=1e-4, atol=1e-3)
+
+
+def test_real_numbers_are_reflectance_in_training_as_in_prediction(tmp_path):
+    units = {"mean": [0.1, 0.2], "std": [0.05, 0.1], "chip": 64, "overlap": 32}
+    card = ModelCard.model_validate({**CARD.model_dump(), **units})
+    values = np.random.default_rng(0).normal(0.15, 0.05, (2, 96, 128)).astype(np.float32)
+    shape = {"width": 128, "height": 96, "count": 2}
+    path = tmp_path / "scene.tif"
+    with rasterio.open(
+        path, "w", dtype="float32", crs="EPSG:32612", transform=TRANSFORM, **shape
+    ) as file:
+        file.write(values)
+        file.descriptions = ("blue", "nir")
+    write_labels(tmp_path / "labels.tif", np.zeros((96, 128), np.uint8))
+    with pytest.warns(GeocamssWarning, match="real numbers"):
+        (item,) = load_source(source(), card, tmp_path)
+    trained = normalize(physical(item.pixels(), card), item.valid, card)
+    with pytest.warns(GeocamssWarning, match="real numbers"):
+        run = Request(model=from_module(torch.nn.Conv2d(2, 3, 1), card)).run(path)
+    predicted = run.engine.normalizer(torch.from_numpy(values)[None], item.valid[None])[0]
+    torch.testing.assert_close(trained, predicted, rtol=1e-4, atol=1e-3)
+    expected = (values - np.float32([0.1, 0.2])[:, None, None]) / np.float32([0.05, 0.1])[
+        :, None, None
+    ]
+    np.testing.assert_allclose(trained.numpy(), expected, atol=1e-3)
 
 
 def test_labels_of_another_grid_are_the_nearest_ones(scene, tmp_path):

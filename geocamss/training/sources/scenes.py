@@ -13,11 +13,11 @@ from geocamss.errors import InputError, RecipeError
 from geocamss.evaluation.labels import LabelFile
 from geocamss.modelcard import ModelCard
 from geocamss.models.normalize import Normalizer
-from geocamss.scene.band import SceneBand
 from geocamss.scene.bundle import Bundle, BundleBand
 from geocamss.scene.gdal import gdal_environment
 from geocamss.scene.grid import Grid, choose_grid
 from geocamss.scene.scene import Scene
+from geocamss.scene.units import Units, units_of
 from geocamss.scene.window import Window
 from geocamss.training.sources.image import IGNORED, LabeledImage
 from geocamss.training.sources.part import keep_part
@@ -62,7 +62,8 @@ def _load(
     bands = scene.select(card)
     grid = choose_grid(scene, card.gsd)
     with gdal_environment(scene.path):
-        normalizer = Normalizer.of(card, [band.declared for band in bands])
+        units = units_of(scene, bands, card)
+        normalizer = Normalizer.of(card, units)
         pixels, valid = read_pixels(scene, bands, grid, normalizer.fill)
         known = _labels(labels, grid, card)
     known = known.masked_fill(~valid, IGNORED)
@@ -72,7 +73,7 @@ def _load(
             "do they show the same ground?"
         )
     part = keep_part(known, source.part)
-    return LabeledImage(name, pixels, part, valid, grid, _units(bands, card))
+    return LabeledImage(name, pixels, part, valid, grid, _rescaled(units, card))
 
 
 def _pairs(source: ScenesSource, data: Path) -> Iterator[tuple[str, str, str]]:
@@ -110,14 +111,15 @@ def _labels(labels: LabelFile, grid: Grid, card: ModelCard) -> Tensor:
     return torch.from_numpy(np.concatenate(strips))
 
 
-def _units(bands: tuple[SceneBand, ...], card: ModelCard) -> tuple[tuple[float, float], ...] | None:
+def _rescaled(
+    units: tuple[Units | None, ...], card: ModelCard
+) -> tuple[tuple[float, float], ...] | None:
     """What makes of the pixels those that the card's scale and offset describe; None is nothing."""
-    declared = [band.declared for band in bands]
-    if not any(declared):
+    if not any(units):
         return None
-    units = []
+    found = []
     own = zip(card.per_band("scale"), card.per_band("offset"), strict=True)
-    for said, (scale, offset) in zip(declared, own, strict=True):
+    for said, (scale, offset) in zip(units, own, strict=True):
         theirs, zero = said or (scale, offset)
-        units.append((theirs / scale, (zero - offset) / scale))
-    return tuple(units)
+        found.append((theirs / scale, (zero - offset) / scale))
+    return tuple(found)
