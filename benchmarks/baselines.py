@@ -1,4 +1,8 @@
-"""Networks that people use for land cover today, trained as the segmenter is."""
+"""Networks that people use for land cover today, trained as the segmenter is.
+
+Nothing is pretrained, on either side: all begin with random weights. Those of
+segmentation-models-pytorch come with the extra ``bench``.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +60,13 @@ def _double(inside: int, outside: int) -> nn.Sequential:
     return nn.Sequential(ConvNorm(inside, outside), ConvNorm(outside, outside))
 
 
+def _unet(bands: int, classes: int) -> nn.Module:
+    from segmentation_models_pytorch import Unet
+
+    made: nn.Module = Unet("resnet18", encoder_weights=None, in_channels=bands, classes=classes)
+    return made
+
+
 def _deeplab(bands: int, classes: int) -> nn.Module:
     from segmentation_models_pytorch import DeepLabV3Plus
 
@@ -74,12 +85,15 @@ def _segformer(bands: int, classes: int) -> nn.Module:
 
 BASELINES: dict[str, Callable[[int, int], nn.Module]] = {
     "U-Net": lambda bands, classes: UNet(bands, WIDTHS, classes),
+    "U-Net-ResNet18": _unet,
     "DeepLabV3+": _deeplab,
     "SegFormer": _segformer,
 }
 """By name: bands and classes to a network of random weights.
 
-DeepLabV3+ stands on MobileNetV2 and SegFormer on MiT-B0, the sizes nearest to the segmenter's.
+The first is the one above. The others are those of segmentation-models-pytorch: a U-Net on
+ResNet-18, as most people would begin, DeepLabV3+ on MobileNetV2 and SegFormer on MiT-B0, the sizes
+nearest to the segmenter's.
 """
 
 

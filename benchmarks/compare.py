@@ -5,9 +5,10 @@
 trains a U-Net by the recipe of the default model, in all its stages, and prints its scores beside
 those of the shipped model, on the recipe's validation images and on the simulated demo scene.
 ``--networks`` takes others, CAM-Seg among them: it is then trained for the same time under the same
-load. ``--minutes`` is the time for each of ``--stages``, ``--seeds`` repeats everything.
-``--corrupt`` adds the robustness sweep. ``--weights`` keeps what was trained, and trains nothing
-again that is there.
+load. Nothing is pretrained, on either side. ``--minutes`` is the time for each of ``--stages``,
+``--seeds`` repeats everything. ``--corrupt`` adds the robustness sweep, ``--only`` some of it.
+``--weights`` keeps what was trained, and trains nothing again that is there. Networks other than
+the U-Net and the segmenter come with the extra ``bench``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from benchmarks.baselines import BASELINES, PlainObjective
-from geocamss.evaluation.corruptions import CORRUPTIONS, Corruption, Patch
+from geocamss.evaluation.corruptions import CORRUPTIONS, Corruption, Patch, chosen_corruptions
 from geocamss.evaluation.scores import Scores
 from geocamss.modelcard import ModelCard
 from geocamss.models import checkpoint, registry
@@ -98,12 +99,17 @@ def trained(name: str, recipe: Recipe, seed: int, folder: Path, kept: Path | Non
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
             save_file({k: v.contiguous() for k, v in network.state_dict().items()}, file)
-    count = sum(p.numel() for p in network.parameters())
     card = recipe.card_without_results()
     even = torch.full((len(card.classes),), 1 / len(card.classes))
-    segmenter = objective(name, recipe.training, even).segmenter(network, card)
-    print(f"{name}: {count / 1e6:.2f} M parameters, {speed(segmenter):.2f} Mpx/s, model alone")
-    return segmenter
+    return objective(name, recipe.training, even).segmenter(network, card)
+
+
+def parameters(name: str, recipe: Recipe) -> int:
+    """How many numbers a network has learned."""
+    if name == SHIPPED:
+        network, _ = checkpoint.load_network(registry.path(registry.DEFAULT))
+        return sum(p.numel() for p in network.parameters())
+    return sum(p.numel() for p in make(name, recipe, 0).parameters())
 
 
 def speed(segmenter: Segmenter) -> float:
@@ -165,14 +171,17 @@ def report(title: str, images: Sequence[LabeledImage], models: Models) -> dict[s
 
 
 def sweep(
-    images: Sequence[LabeledImage], models: Models, clean: dict[str, list[Scores]]
+    images: Sequence[LabeledImage],
+    models: Models,
+    clean: dict[str, list[Scores]],
+    chosen: Sequence[Corruption],
 ) -> dict[str, dict[str, list[float]]]:
-    """Print what is left of the score under every corruption, in percent of the clean one."""
+    """Print what is left of the score under corruptions, in percent of the clean one."""
     bands = next(iter(models.values()))[0].card.band_names
     head = "  ".join(f"{name:>18}" for name in models)
     print(f"\nLeft of mIoU and of mean precision, percent\n  {'':<24}{head}")
     result: dict[str, dict[str, list[float]]] = {}
-    for corruption in CORRUPTIONS.values():
+    for corruption in chosen:
         for strength in corruption.levels(bands):
             worse = [spoiled(image, bands, corruption, strength) for image in images]
             row = {}
@@ -207,7 +216,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--stages", type=int, help="of the recipe, the first so many")
     parser.add_argument("--minutes", type=float, help="for each stage, for its own")
+    parser.add_argument("--crop", type=int, help="map only so many pixels of each image, squared")
     parser.add_argument("--corrupt", action="store_true", help="sweep corruptions as well")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(CORRUPTIONS), default=(), help="of the corruptions, these"
+    )
     parser.add_argument("--weights", type=Path, help="folder that keeps what was trained")
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     options = parser.parse_args()
@@ -224,13 +237,26 @@ def main() -> None:
                 trained(name, recipe, seed, options.data, options.weights) for seed in options.seeds
             ]
     card = recipe.card_without_results()
+    sizes = {
+        name: {"parameters": parameters(name, recipe), "mpx_per_second": speed(found[0])}
+        for name, found in models.items()
+    }
+    for name, size in sizes.items():
+        print(
+            f"{name}: {size['parameters'] / 1e6:.2f} M parameters, "
+            f"{size['mpx_per_second']:.2f} Mpx/s, model alone"
+        )
     held_out = [
-        item for source in recipe.validation for item in load_source(source, card, options.data)
+        item.part(slice(options.crop), slice(options.crop))
+        for source in recipe.validation
+        for item in load_source(source, card, options.data)
     ]
     clean = report("Held-out images", held_out, models)
     result: dict[str, object] = {
         "minutes": sum(stage.training.minutes for stage in recipe.parts()),
         "seeds": options.seeds,
+        "classes": card.classes.names,
+        "networks": sizes,
         "held out": {name: [asdict(s) for s in found] for name, found in clean.items()},
     }
     demo = demo_scene(card)
@@ -238,7 +264,8 @@ def main() -> None:
         found = report("Simulated demo scene", demo, models)
         result["demo"] = {name: [asdict(s) for s in each] for name, each in found.items()}
     if options.corrupt:
-        result["left under corruption"] = sweep(held_out, models, clean)
+        chosen = chosen_corruptions(tuple(options.only)) if options.only else CORRUPTIONS.values()
+        result["left under corruption"] = sweep(held_out, models, clean, tuple(chosen))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
