@@ -261,13 +261,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200, help="of fine-tuning")
     parser.add_argument("--every", type=int, default=50, help="steps from score to score")
     parser.add_argument("--shape-steps", type=int, default=100)
+    parser.add_argument("--crop", type=int, help="map only so many pixels of each, squared")
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     result: dict[str, object] = {"shapes": print_shapes(options.seeds, options.shape_steps)}
     for title, name in (("Landsat land cover", "landsat-landcover"), ("Clouds", "cloud-mask")):
         recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
-        task = Task(recipe, load_data(recipe, options.data))
+        data = load_data(recipe, options.data)
+        part = slice(options.crop)
+        cropped = tuple(item.part(part, part) for item in data.validation)
+        task = Task(recipe, Data(data.pools, cropped))
         result[name] = print_task(title, task, options)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""What three mask tokenizers keep of real masks: continuous at strides 8 and 16, and quantized.
+"""What mask tokenizers keep of real masks: continuous ones and quantized, at strides 8 and 16.
 
-    python benchmarks/tokenizer.py --data ../shared/data --minutes 4 --seeds 3
+    python -m benchmarks.tokenizer --data ../shared/data --minutes 4 --seeds 3
 
 trains each for the same time on the masks of the recipe's training folders, without ever seeing an
 image, and sends the masks of its validation folders there and back. Lines one pixel wide are rare
@@ -42,7 +42,8 @@ FINE = {
     "tokenizer": (64, 96),
     "decoder": (16, 32, 64, 96),
 }
-KINDS = {"KL f8": FINE, "KL f16": {}, "VQ f8": {**FINE, "code": "vq"}}
+QUANTIZED = {"code": "vq"}
+KINDS = {"KL f8": FINE, "KL f16": {}, "VQ f8": {**FINE, **QUANTIZED}, "VQ f16": QUANTIZED}
 """What differs from the default configuration."""
 
 CHIP, BATCH, RATE, COMMITMENT, KL = 128, 16, 3e-3, 0.25, 1e-4
@@ -182,7 +183,8 @@ def main() -> None:
         cells = (f"{m:.4f} +- {s:.4f}" for m, s in zip(table.mean(0), table.std(0), strict=True))
         print(f"  {kind:<8}" + "  ".join(f"{cell:>16}" for cell in cells))
     if options.json:
-        content = {kind: [asdict(trip) for trip in trips] for kind, trips in found.items()}
+        kinds = {kind: [asdict(trip) for trip in trips] for kind, trips in found.items()}
+        content = {"minutes": options.minutes, "kinds": kinds}
         options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from geocamss.evaluation.scores import Scores, confusion, scores
+from geocamss.models.samples import segment_with_entropy
 from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.training.batches import normalize, physical
 from geocamss.training.sources import IGNORED, LabeledImage
@@ -38,16 +39,24 @@ def score_images(
 
 
 def map_labeled(
-    segmenter: Segmenter, item: LabeledImage, sampling: Sampling
+    segmenter: Segmenter, item: LabeledImage, sampling: Sampling, *, entropies: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Map what an image has labels of: chips without any are left out.
 
+    Args:
+        segmenter: The model.
+        item: What to map.
+        sampling: How to draw.
+        entropies: Whether the samples' mean entropy is wanted too, as ``segment_with_entropy`` has
+            it.
+
     Yields:
-        Strips from above to below: probabilities (K, h, W) float32, right wherever there is a
-        label, and labels (h, W) uint8, 255 where they do not count.
+        Strips from above to below: probabilities (K, h, W) float32, or (K + 1, h, W) with the
+        entropies last, right wherever there is a label, and labels (h, W) uint8, 255 where they do
+        not count.
     """
     labels = item.labels.masked_fill(~item.valid, IGNORED)
-    for rows, found in _strips(segmenter, item, sampling, labels != IGNORED):
+    for rows, found in _strips(segmenter, item, sampling, labels != IGNORED, entropies=entropies):
         yield found, labels[rows]
 
 
@@ -62,7 +71,12 @@ def map_image(segmenter: Segmenter, item: LabeledImage, sampling: Sampling) -> T
 
 
 def _strips(
-    segmenter: Segmenter, item: LabeledImage, sampling: Sampling, wanted: Tensor
+    segmenter: Segmenter,
+    item: LabeledImage,
+    sampling: Sampling,
+    wanted: Tensor,
+    *,
+    entropies: bool = False,
 ) -> Iterator[tuple[slice, Tensor]]:
     """Map the chips that hold a wanted pixel; one row of chips is held in memory.
 
@@ -71,6 +85,7 @@ def _strips(
         item: What to map.
         sampling: How to draw.
         wanted: (H, W) bool.
+        entropies: Whether one plane more is wanted, the samples' mean entropy.
 
     Yields:
         Rows, without a gap, and their probabilities (K, h, W) float32: 0 outside the chips.
@@ -79,7 +94,8 @@ def _strips(
     height, width = item.labels.shape
     ramp = _ramp(card.chip, card.overlap)
     step = card.chip - card.overlap
-    total = torch.zeros(len(card.classes), card.chip, width)  # of the chips' rows
+    planes = len(card.classes) + entropies
+    total = torch.zeros(planes, card.chip, width)  # of the chips' rows
     weights = torch.zeros(card.chip, width)
     for row, rows in _spans(height, card.chip, step, card.halo):
         for col, cols in _spans(width, card.chip, step, card.halo):
@@ -89,7 +105,8 @@ def _strips(
                 slice(rows.start - row, rows.stop - row),
                 slice(cols.start - col, cols.stop - col),
             )
-            found = _map_chip(segmenter, item.part(rows, cols), (row, col), inside, sampling)
+            part = item.part(rows, cols)
+            found = _map_chip(segmenter, part, (row, col), inside, sampling, entropies=entropies)
             weight = (ramp[:, None] * ramp[None, :])[inside]
             total[:, inside[0], cols] += found * weight
             weights[inside[0], cols] += weight
@@ -109,8 +126,10 @@ def _map_chip(
     corner: tuple[int, int],
     inside: tuple[slice, slice],
     sampling: Sampling,
+    *,
+    entropies: bool,
 ) -> Tensor:
-    """Probabilities of a part of an image, (K, h, w) float32.
+    """Probabilities of a part of an image, (K, h, w) float32, or (K + 1, h, w) with entropies.
 
     Args:
         segmenter: The model.
@@ -118,6 +137,7 @@ def _map_chip(
         corner: Row and column of the chip, in the image.
         inside: Where in the chip the part lies.
         sampling: How to draw.
+        entropies: Whether the samples' mean entropy is wanted too.
     """
     card = segmenter.card
     chip = torch.zeros(1, len(card.bands), card.chip, card.chip)
@@ -125,7 +145,8 @@ def _map_chip(
     chip[0][(slice(None), *inside)] = normalize(physical(part.pixels(), card), part.valid, card)
     valid[0][inside] = part.valid
     to = segmenter.device
-    found = segmenter(chip.to(to), valid.to(to), torch.tensor([corner]), sampling)
+    given = chip.to(to), valid.to(to), torch.tensor([corner]), sampling
+    found = segment_with_entropy(segmenter, *given) if entropies else segmenter(*given)
     return found[0].float().cpu()[(slice(None), *inside)]
 
 
