@@ -203,6 +203,8 @@ def main() -> None:
     """Parse, run, print."""
     options = _options()
     found: dict[str, Any] = {"machine": machine(), "network": options.network}
+    if options.scene is None:
+        found["size"] = options.size
     print(json.dumps(found["machine"]))
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)

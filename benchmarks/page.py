@@ -106,10 +106,10 @@ def _compare(found: Found) -> list[str]:
         rows.append(cells)
     lines = [
         (
-            f"Every network was trained for {found['minutes']:g} minutes on the same data, with the "
-            f"same augmentation, optimizer and load, by {len(found['seeds'])} seed(s); none was "
-            "pretrained. `shipped` is the model that comes with the package, trained by its recipe. "
-            "IoU on tile 6 by class; in percent, mean and spread over the seeds."
+            f"Every network was trained for {found['minutes']:g} minutes on the same data, with "
+            f"the same augmentation, optimizer and load, by {len(found['seeds'])} seed(s); none "
+            "was pretrained. `shipped` is the model that comes with the package, trained by its "
+            "recipe. IoU on tile 6 by class; in percent, mean and spread over the seeds."
         ),
         table(header, rows),
         *_verdict({name: mean(run["miou"] for run in runs) for name, runs in held_out.items()}),
@@ -128,8 +128,8 @@ def _verdict(scores: Mapping[str, float]) -> list[str]:
     best, rival = (max(some, key=lambda name: some[name]) for some in (ours, theirs))
     return [
         (
-            f"{best} is {100 * (ours[best] - theirs[rival]):+.1f} points of mIoU against {rival}, the "
-            "best of the others. The goal was +3."
+            f"{best} is {100 * (ours[best] - theirs[rival]):+.1f} points of mIoU against {rival}, "
+            "the best of the others. The goal was +3."
         )
     ]
 
@@ -212,9 +212,9 @@ def _tokenizer(found: Found) -> list[str]:
     seeds = len(next(iter(found["kinds"].values())))
     return [
         (
-            f"Held-out masks of tile 6, coded and decoded without the image, by tokenizers that were "
-            f"trained for {found['minutes']:g} minutes each, {seeds} seed(s); in percent. `KL` is "
-            "continuous, `VQ` has a codebook; f8 makes a latent of 8 x 8 pixels."
+            f"Held-out masks of tile 6, coded and decoded without the image, by tokenizers that "
+            f"were trained for {found['minutes']:g} minutes each, {seeds} seed(s); in percent. "
+            "`KL` is continuous, `VQ` has a codebook; f8 makes a latent of 8 x 8 pixels."
         ),
         table(["", *names], rows),
     ]
@@ -223,9 +223,9 @@ def _tokenizer(found: Found) -> list[str]:
 def _uncertainty(found: Found) -> list[str]:
     lines = [
         (
-            f"Pixels that were set aside, mapped in one pass and with {found['samples']} samples. How "
-            "well doubt finds the errors of either map (AUROC; 0.5 is guessing), and in how many "
-            "pictures better than the confidence of one pass finds its own:"
+            f"Pixels that were set aside, mapped in one pass and with {found['samples']} samples. "
+            "How well doubt finds the errors of either map (AUROC; 0.5 is guessing), and in how "
+            "many pictures better than the confidence of one pass finds its own:"
         )
     ]
     for name, model in found["models"].items():
@@ -239,8 +239,8 @@ def _uncertainty(found: Found) -> list[str]:
         one, several = (100 * model[way]["miou"] for way in ("one pass", "samples"))
         lines += [
             (
-                f"`{name}`: {model['pixels']:,} pixels, mIoU {one:.1f} in one pass and {several:.1f} "
-                "with samples."
+                f"`{name}`: {model['pixels']:,} pixels, mIoU {one:.1f} in one pass and "
+                f"{several:.1f} with samples."
             ),
             table(["doubt", "errors of one pass", "errors of samples", "better in"], rows),
         ]
@@ -252,8 +252,8 @@ def _uncertainty(found: Found) -> list[str]:
     return [
         *lines,
         (
-            "Expected calibration error, in percent of confidence. The temperature of each half of a "
-            "picture is fitted to the other half."
+            "Expected calibration error, in percent of confidence. The temperature of each half of "
+            "a picture is fitted to the other half."
         ),
         table(["", *ways], rows),
         "![Confidence and the share that is right, by model](reliability.png)",
@@ -267,8 +267,8 @@ def _shuffling(found: Found) -> list[str]:
     ]
     lines = [
         (
-            "Squares of one color are told from discs of another. Then the colors change places: how "
-            "often is the shape followed? In percent, mean and spread over the seeds."
+            "Squares of one color are told from discs of another. Then the colors change places: "
+            "how often is the shape followed? In percent, mean and spread over the seeds."
         ),
         table(["channels in training", "color agrees", "color does not"], rows),
     ]
@@ -286,8 +286,8 @@ def _shuffling(found: Found) -> list[str]:
             rows.append([start, *cells])
         lines += [
             (
-                f"{title}: mIoU on what was set aside, after so many steps of fine-tuning; at the end "
-                "with the bands in reverse, and what that costs."
+                f"{title}: mIoU on what was set aside, after so many steps of fine-tuning; at the "
+                "end with the bands in reverse, and what that costs."
             ),
             table(header, rows),
         ]
@@ -295,18 +295,20 @@ def _shuffling(found: Found) -> list[str]:
 
 
 def _engine(found: Found) -> list[str]:
-    medians = found["medians"]
-    rows = [
-        [tool, f"{row['seconds']:.1f}", f"{row['cpu']:.1f}", f"{row['added']:.0f}"]
-        for tool, row in medians.items()
-    ]
+    height, width = map(int, found["size"].split("x"))
+    rows = []
+    for tool, row in found["medians"].items():
+        rate = height * width / row["seconds"] / 1e6
+        cells = [f"{row['seconds']:.1f}", f"{rate:.2f}", f"{row['cpu']:.1f}"]
+        rows.append([tool, *cells, f"{row['added']:.0f}"])
     return [
         (
-            "A whole scene with the default model, from the file to a finished map: reading, blending "
-            "and writing included. `floor` reads each pixel once, runs the forward passes alone and "
-            "writes the same raster. The goal is a megapixel a second on two cores."
+            f"A scene of {height} x {width} pixels with the default model, from the file to a "
+            "finished map: reading, blending and writing included. `floor` reads each pixel once, "
+            "runs the forward passes alone and writes the same raster. The goal is a megapixel a "
+            "second on two cores."
         ),
-        table(["", "seconds", "of processor", "added memory, MB"], rows),
+        table(["", "seconds", "Mpx/s", "seconds of processor", "added memory, MB"], rows),
     ]
 
 
@@ -323,8 +325,8 @@ def _base(found: Found) -> list[str]:
         (
             f"`camss-{found['size']}` at {found['side']} x {found['side']} pixels in "
             f"{found['format']} on {found['device']}, from bytes to class map in main memory. The "
-            "paper's own run has 0.63 pictures a second on a GPU that it does not name; the goal is "
-            "40."
+            "paper's own run has 0.63 pictures a second on a GPU that it does not name; the goal "
+            "is 40."
         ),
         table(header, rows),
     ]

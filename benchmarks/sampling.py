@@ -99,7 +99,7 @@ class Row:
     def text(self) -> str:
         """A line of the table."""
         return (
-            f"  {self.head:<14}{self.sampler:<16}{self.steps:>5}{self.seconds:>10.2f}"
+            f"  {self.head:<14}{self.sampler:<19}{self.steps:>5}{self.seconds:>10.2f}"
             f"{self.cpu_seconds:>10.2f}{self.evaluations:>7}{self.head_tokens:>9.0f}"
             f"{self.miou:>9.4f}"
         )
@@ -236,7 +236,7 @@ def main() -> None:
         changed.student = copy.deepcopy(student) if one_step else None
         return CamssSegmenter(changed, card)
 
-    print("\n  head          sampler         steps   s / Mpx   CPU s   calls   tokens     mIoU")
+    print("\n  head          sampler            steps   s / Mpx   CPU s   calls   tokens     mIoU")
     rows: list[Row] = []
 
     def add(names: tuple[str, str], segmenter: CamssSegmenter, how: Sampling) -> Row:
@@ -247,6 +247,10 @@ def main() -> None:
     path = options.steps
     euler = [add(("flow", "euler"), variant(network.head), Sampling(steps)) for steps in path]
     default = euler[0]
+    add(("flow", "euler, 8 samples"), variant(network.head), Sampling(4, samples=8))
+    for rounds in (2, 3):
+        add(("flow", f"euler, {rounds} rounds"), variant(network.head), Sampling(1, rounds=rounds))
+    add(("flow", "euler, guided 1.5"), variant(network.head), Sampling(1, guidance=1.5))
     for sampler, steps in (("heun", path[-1] // 2), ("ddim", path[-1]), ("dpm++", path[-1])):
         add(("flow", sampler), variant(network.head), Sampling(steps, sampler=sampler))
     for steps in path:

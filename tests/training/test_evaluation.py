@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from geocamss.evaluation.scores import confusion, scores
 from geocamss.modelcard import ModelCard
 from geocamss.models.module import from_module
+from geocamss.models.samples import entropy
 from geocamss.models.segmenter import Sampling
-from geocamss.training.evaluation import map_image, score_images
+from geocamss.training.evaluation import map_image, map_labeled, score_images
 from geocamss.training.sources import IGNORED, LabeledImage
 
 
@@ -80,3 +81,14 @@ def test_pixels_that_are_not_valid_are_not_scored():
         from_module(Copy(), card(32, 8)), [LabeledImage("x", image, labels, valid)]
     )
     assert found.accuracy == found.miou == pytest.approx(1)
+
+
+def test_entropies_come_behind_the_probabilities():
+    image = torch.rand(2, 40, 50) * 4
+    labels, valid = torch.zeros(40, 50, dtype=torch.uint8), torch.ones(40, 50, dtype=torch.bool)
+    segmenter = from_module(Copy(), card(32, 0))  # where chips overlap, theirs are averaged
+    item = LabeledImage("x", image, labels, valid)
+    strips = map_labeled(segmenter, item, Sampling(), entropies=True)
+    found = torch.cat([strip for strip, _ in strips], dim=1)
+    torch.testing.assert_close(found[:2], torch.softmax(image, 0))
+    torch.testing.assert_close(found[2:], entropy(torch.softmax(image, 0)[None])[0])
