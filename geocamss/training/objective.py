@@ -133,20 +133,22 @@ class CamssObjective:
         labels = batch.labels
         masks = one_hot(labels, len(self._weights)).contiguous(memory_format=torch.channels_last)
         latents, penalty = network.mask_encoder.draw(masks, generator)  # (B, L, h, w)
-        *guide, coarse = network.encoder(batch.chips, batch.valid)
+        guide = network.encoder(batch.chips, batch.valid)
         tokens = latents.detach().permute(0, 2, 3, 1)  # (B, h, w, L)
-        drop = _coins(self._training.null_image, (len(labels),), generator).to(labels.device)
-        known = self._known(tokens, generator).to(labels.device)  # (B, h, w)
+        rehearsed = self._rehearsed(network, generator)
+        drop, guided, known = (
+            told.to(labels.device) for told in self._told(tokens, generator, rehearsed=rehearsed)
+        )  # 2 x (B,), (B, h, w)
         seen = tokens_seen(batch.valid, network.stride)  # (B, h, w)
         condition = network.transformer(
-            coarse,
+            guide[-1],
             seen=None if bool(seen.all()) else seen,
             latents=tokens,
             known=known,
             drop=drop,
         )  # (B, h, w, width)
         weight = _labeled(labels, network.stride) * ~known
-        part = self._part(network, len(labels), generator)
+        part = -(-len(labels) // _PARTS) if rehearsed else 0
         losses = self._head_losses(network, part, (tokens, condition, weight), generator)
         if part:
             kl = isinstance(network.mask_encoder, MaskEncoder)
@@ -165,22 +167,21 @@ class CamssObjective:
             guess = torch.where(known[..., None], tokens, guess)
             # What is decoded is a code, where there are codes; the gradient goes straight through.
             guess = guess + (network.mask_encoder.snap(guess) - guess).detach()
-            guided, told = self._kept(drop, generator)
-            planes = guess.permute(0, 3, 1, 2) * told[:, None, None, None]  # (B, L, h, w)
-            logits = network.decoder(planes, guide, guided)
+            logits = network.decoder(guess.permute(0, 3, 1, 2), guide, guided.float())
             imaged = labels.masked_fill(drop[:, None, None], IGNORED)
             weights = self._weights.to(labels.device)
             losses["map"] = map_loss(logits, imaged, weights, self._training.dice)
         return losses
 
-    def _part(self, network: CamssNetwork, batch: int, generator: Generator) -> int:
-        """How many chips of a batch train the tokenizer, and the head at all levels.
+    def _rehearsed(self, network: CamssNetwork, generator: Generator) -> bool:
+        """Whether a step also trains what makes samples.
 
-        The former learns fast, and the latter makes samples; the one-step prediction makes the map,
-        and gets the whole batch in every step.
+        That is the tokenizer, the head at all levels, and what does without the image or knows a
+        part of the mask. The one-step prediction makes the map, and gets the whole batch in every
+        step.
         """
-        rehearsing = bool(_coins(self._training.rehearsed, (1,), generator))
-        return -(-batch // _PARTS) if rehearsing or not network.head.predicts_mean else 0
+        drawn = bool(_coins(self._training.rehearsed, (1,), generator))
+        return drawn or not network.head.predicts_mean
 
     def _head_losses(
         self,
@@ -219,17 +220,28 @@ class CamssObjective:
         weights = self._weights.to(labels.device)
         return self._training.reconstruction * map_loss(logits, labels, weights, dice=0)
 
-    def _kept(self, drop: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """What each chip's map is decoded from: 1 with the guide, and 1 with the latents, (B,).
+    def _told(
+        self, tokens: Tensor, generator: Generator, *, rehearsed: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network is told of each chip.
 
-        Each has to do without the other at times. Where both always come together, what is learned
-        of wide surroundings, which few pictures teach badly, outvotes what is learned of color and
-        texture.
+        Args:
+            tokens: (B, h, w, L), the mask's latents.
+            generator: Of the choices.
+            rehearsed: Whether there are any; else every chip has its whole image, and nothing of
+                its mask.
+
+        Returns:
+            Which chips lose their image, and which are decoded with its features, (B,); and which
+            mask tokens are known, (B, h, w).
         """
-        settings = self._training
-        guided = ~_coins(settings.guide_dropout, drop.shape, generator).to(drop.device) & ~drop
-        told = ~_coins(settings.latent_dropout, drop.shape, generator).to(drop.device) | ~guided
-        return guided.float(), told.float()
+        settings, batch = self._training, (len(tokens),)
+        if not rehearsed:
+            none = torch.zeros(batch, dtype=torch.bool)
+            return none, ~none, torch.zeros(tokens.shape[:3], dtype=torch.bool)
+        drop = _coins(settings.null_image, batch, generator)
+        guided = ~_coins(settings.guide_dropout, batch, generator) & ~drop
+        return drop, guided, self._known(tokens, generator)
 
     def _known(self, tokens: Tensor, generator: Generator) -> Tensor:
         """Which mask tokens are told: none in most chips, up to 70 % of them in the others."""

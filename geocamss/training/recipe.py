@@ -146,8 +146,8 @@ class Training(_Strict):
     """Weight of the tokenizer's cross-entropy, which keeps the decoder in the latent space."""
 
     rehearsed: float = Field(default=0.25, ge=0, le=1)
-    """Share of the steps that also train the tokenizer, and the head at all noise levels; all do
-    where the head makes no map in one step."""
+    """Share of the steps that also train the tokenizer, the head at all noise levels, and what does
+    without the image or knows some of the mask; all do where the head makes no map in one step."""
 
     flow: float = Field(default=0.1, ge=0)
     """Weight of the flow-matching loss."""
@@ -155,17 +155,14 @@ class Training(_Strict):
     kl: float = Field(default=1e-4, ge=0)
     """Weight of the posterior's divergence from a standard normal."""
 
-    null_image: float = Field(default=0.04, ge=0, lt=1)
-    """Share of chips whose image is replaced by the null image."""
+    null_image: float = Field(default=0.15, ge=0, lt=1)
+    """Of these steps, share of chips whose image is replaced by the null image."""
 
-    revealed: float = Field(default=0.05, ge=0, lt=1)
-    """Share of chips of which some mask tokens are known."""
+    revealed: float = Field(default=0.2, ge=0, lt=1)
+    """Of these steps, share of chips of which some mask tokens are known."""
 
-    guide_dropout: float = Field(default=0.05, ge=0, lt=1)
-    """Share of maps decoded without the image's fine features."""
-
-    latent_dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Share of maps decoded from the image's fine features alone."""
+    guide_dropout: float = Field(default=0.15, ge=0, lt=1)
+    """Of these steps, share of maps decoded without the image's fine features."""
 
     seed: int = Field(default=0, ge=0)
     augmentation: Augmentation = Augmentation()

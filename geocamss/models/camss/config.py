@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from geocamss.errors import ModelError
 from geocamss.models.camss.sizes import SIZES
 
-__all__ = ["CamssConfig"]
+__all__ = ["CamssConfig", "Trunk"]
+
+Trunk = Literal["residual", "unet"]
 
 Width = Annotated[int, Field(ge=1, le=2048)]
 Depth = Annotated[int, Field(ge=0, le=64)]
@@ -28,12 +30,18 @@ class CamssConfig(BaseModel):
     stride: Literal[8, 16] = 16
     """Pixels a token, in both directions."""
 
+    trunk: Trunk = "residual"
+    """What image encoder and decoder are made of. ``residual``: convolutions of stride 2 on the way
+    down, the image's features added on the way up, residual blocks. ``unet``: maxima of 2x2 on the
+    way down, the image's features beside what comes from below on the way up, at all strides, and
+    plain convolutions (Ronneberger et al., 2015)."""
+
     pyramid: tuple[Width, ...] = (16, 32, 64, 112, 192)
     """Channels of the image encoder at strides 1, 2, 4, 8 and 16, or up to 8; without the first
     entry pixels fold into channels, and it begins at stride 2."""
 
     blocks: tuple[Depth, ...] = (0, 1, 1, 1, 1)
-    """Residual blocks of the image encoder at these strides."""
+    """Blocks of the image encoder at these strides, after the convolution that begins each."""
 
     latent: Width = 32
     """Channels of a mask latent."""

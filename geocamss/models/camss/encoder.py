@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from geocamss.models.camss.config import Trunk
 from geocamss.models.camss.layers import ConvNorm, Residual
 
 __all__ = ["ImageEncoder"]
@@ -20,15 +21,22 @@ class ImageEncoder(nn.Module):
     """
 
     def __init__(
-        self, bands: int, channels: Sequence[int], blocks: Sequence[int], *, finest: int
+        self,
+        bands: int,
+        channels: Sequence[int],
+        blocks: Sequence[int],
+        *,
+        finest: int,
+        trunk: Trunk = "residual",
     ) -> None:
         """Build it.
 
         Args:
             bands: Channels of a chip.
             channels: Of the features, by stride.
-            blocks: Residual blocks, by stride.
+            blocks: Of each stride, after the convolution that begins it.
             finest: The first stride, 1 or 2; each one after it is twice the one before.
+            trunk: What goes down and what a block is: see ``CamssConfig.trunk``.
         """
         super().__init__()
         self.strides = tuple(finest << level for level in range(len(channels)))
@@ -37,8 +45,8 @@ class ImageEncoder(nn.Module):
             nn.PixelUnshuffle(finest), ConvNorm((bands + 1) * finest**2, channels[0])
         )
         for level, stride in enumerate(self.strides):
-            enter = [ConvNorm(channels[level - 1], channels[level], stride=2)] if level else []
-            rest = (Residual(channels[level]) for _ in range(blocks[level]))
+            enter = _down(channels[level - 1], channels[level], trunk) if level else ()
+            rest = (_block(channels[level], trunk) for _ in range(blocks[level]))
             self.add_module(f"stage_{stride}", nn.Sequential(*enter, *rest))
 
     @property
@@ -63,3 +71,13 @@ class ImageEncoder(nn.Module):
             x = self.get_submodule(f"stage_{stride}")(x)  # (B, channels, H/stride, W/stride)
             found.append(x)
         return tuple(found)
+
+
+def _down(inside: int, outside: int, trunk: Trunk) -> tuple[nn.Module, ...]:
+    if trunk == "unet":
+        return nn.MaxPool2d(2), ConvNorm(inside, outside)
+    return (ConvNorm(inside, outside, stride=2),)
+
+
+def _block(channels: int, trunk: Trunk) -> nn.Module:
+    return ConvNorm(channels, channels) if trunk == "unet" else Residual(channels)

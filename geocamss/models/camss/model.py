@@ -138,14 +138,14 @@ class CamssSegmenter:
         if not surely_all(valid):
             chips = chips.masked_fill(~valid[:, None], 0)
         seen = tokens_seen(valid, self._fast.stride)  # (B, h, w)
-        *guide, coarse = self._fast.encoder(chips.to(self._dtype), valid)  # (B, C, H, W)
+        guide = self._fast.encoder(chips.to(self._dtype), valid)  # (B, C, H, W)
         tokens = (corners // self._fast.stride).to(self._device)
         size = (seen.shape[1], seen.shape[2], self._fast.head.latent)
         order = turns(tokens, *size[:2])
         total = chips.new_zeros((), dtype=torch.float32)
         for sample in range(samples):
             noise = partial(_noise, tokens, size, sampling.seed, sample)
-            latents = draw(self._fast, coarse, seen, how, noise=noise, turns=order)
+            latents = draw(self._fast, guide[-1], seen, how, noise=noise, turns=order)
             logits = self._fast.decode(latents, guide)  # (B, K, H, W)
             said = torch.softmax(logits.float() / self._card.temperature, dim=1)
             if entropies:

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.ddpm import DdpmHead
+from geocamss.models.camss.decoder import Decoder
 from geocamss.models.camss.encoder import ImageEncoder
 from geocamss.models.camss.head import FlowHead, Head
 from geocamss.models.camss.quantizer import QuantizedMaskEncoder
 from geocamss.models.camss.sequence import SequenceTransformer
 from geocamss.models.camss.student import StudentHead
-from geocamss.models.camss.tokenizer import Decoder, MaskEncoder
+from geocamss.models.camss.tokenizer import MaskEncoder
 from geocamss.models.camss.transformer import Transformer
 
 __all__ = ["CamssNetwork", "build", "build_head", "tokens_seen"]
@@ -69,19 +70,21 @@ def build(config: CamssConfig, bands: int, classes: int) -> CamssNetwork:
         bands: Channels of a chip.
         classes: Channels of the result.
     """
-    finer = config.pyramid[:-1]
     sizes = (config.latent, config.width, config.head_width, config.head_layers)
     return CamssNetwork(
-        ImageEncoder(bands, config.pyramid, config.blocks, finest=config.finest),
+        ImageEncoder(
+            bands, config.pyramid, config.blocks, finest=config.finest, trunk=config.trunk
+        ),
         _transformer(config),
         build_head(config),
         _mask_encoder(config, classes),
         Decoder(
             config.latent,
             config.decoder,
-            finer if config.guided else (0,) * len(finer),
+            config.pyramid if config.guided else (0,) * len(config.pyramid),
             classes,
             finest=config.finest,
+            trunk=config.trunk,
         ),
         student=StudentHead(*sizes) if config.one_step else None,
     )

@@ -1,4 +1,4 @@
-"""The mask tokenizer: class masks to continuous latents, and back to logits.
+"""The mask tokenizer: class masks to continuous latents; ``decoder`` is the way back.
 
 A KL autoencoder (Kingma and Welling, 2014) over one-hot masks, one latent for 8x8 or 16x16 pixels.
 One-hot in and K logits out have none of the faults of colors as a code, where a blend of two
@@ -12,16 +12,12 @@ from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional
 
 from geocamss.models.camss.layers import ConvNorm, Residual
 
-__all__ = ["Decoder", "MaskEncoder", "mask_body", "one_hot"]
+__all__ = ["MaskEncoder", "mask_body", "one_hot"]
 
 _LOGVAR_RANGE = (-12.0, 2.0)
-
-_PARTS = ("up", "guide", "body")
-"""Of the decoder, at each stride; there may be no guide."""
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
@@ -98,86 +94,3 @@ class MaskEncoder(nn.Module):
     def snap(self, latents: Tensor) -> Tensor:
         """The nearest latents that are a code: every latent is one."""
         return latents
-
-
-class Decoder(nn.Module):
-    """Latents to logits at full resolution, guided by the image's fine features if there are any.
-
-    One latent for 64 pixels or more holds what is there; where exactly an edge runs stands in the
-    image. Training drops the guide at random, so that latents alone decode as well.
-    """
-
-    def __init__(
-        self,
-        latent: int,
-        channels: Sequence[int],
-        guide: Sequence[int],
-        classes: int,
-        *,
-        finest: int,
-    ) -> None:
-        """Build it.
-
-        Args:
-            latent: Channels of a latent.
-            channels: By stride, finest first.
-            guide: Channels of the image's features at these strides, but the last; 0 for none.
-            classes: Channels of the result.
-            finest: The first stride, 1 or 2; each one after it is twice the one before.
-        """
-        super().__init__()
-        self.classes = classes
-        self.strides = tuple(finest << level for level in range(len(channels) - 1))
-        self.enter = nn.Sequential(ConvNorm(latent, channels[-1]), Residual(channels[-1]))
-        for level, stride in reversed(list(enumerate(self.strides))):
-            inside, width, hint = channels[level + 1], channels[level], guide[level]
-            up = nn.Sequential(nn.Conv2d(inside, width * 4, 1), nn.PixelShuffle(2))
-            self.add_module(f"up_{stride}", up)
-            self.add_module(f"guide_{stride}", nn.Conv2d(hint, width, 1) if hint else None)
-            self.add_module(f"body_{stride}", Residual(width))
-        self.leave = nn.Sequential(
-            nn.Conv2d(channels[0], classes * finest**2, 3, padding=1), nn.PixelShuffle(finest)
-        )
-
-    @property
-    def last(self) -> nn.Conv2d:
-        """The layer that makes the logits: so many in a row for each class."""
-        layer = self.leave[0]
-        if not isinstance(layer, nn.Conv2d):
-            raise TypeError(f"wants a convolution, got {type(layer).__name__}")
-        return layer
-
-    def forward(
-        self,
-        latents: Tensor,
-        guide: Sequence[Tensor] | None = None,
-        keep: Tensor | None = None,
-    ) -> Tensor:
-        """Decode latents.
-
-        Args:
-            latents: (B, latent, H / stride, W / stride).
-            guide: Features of the image, finest first, if any.
-            keep: (B,) 1 where a chip's guide is used and 0 where it is not; None uses all.
-
-        Returns:
-            (B, K, H, W) logits.
-        """
-        x = self.enter(latents)  # (B, channels, h, w)
-        for level, stride in reversed(list(enumerate(self.strides))):
-            up, hint, body = (getattr(self, f"{kind}_{stride}") for kind in _PARTS)
-            x = up(x)  # (B, channels, H/stride, W/stride)
-            x = body(self._guided(x, hint, guide[level] if guide else None, keep))
-        logits: Tensor = self.leave(x)  # (B, K, H, W)
-        return logits
-
-    @staticmethod
-    def _guided(
-        x: Tensor, layer: nn.Module | None, features: Tensor | None, keep: Tensor | None
-    ) -> Tensor:
-        if layer is None or features is None:
-            return functional.relu(x)
-        hint = layer(features)  # (B, C, h, w)
-        if keep is not None:
-            hint = hint * keep.to(hint.dtype)[:, None, None, None]
-        return torch.relu_(x + hint)

@@ -34,6 +34,7 @@ KINDS = {
     "default": {},
     "fine": FINE,
     "f16": COARSE,
+    "unet": {"trunk": "unet", **FINE},
     "one-step": {"one_step": True},
     "ddpm": {"head": "ddpm"},
     "vq": {"code": "vq", "codes": 16},
