@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from geocamss.cli.options import examples, json_option
+from geocamss.cli.options import examples, json_option, quiet_meaning
 
 __all__ = ["doctor"]
 
@@ -16,15 +16,16 @@ MARKS = {"good": "ok", "missing": "-", "bad": "!!"}
 
 @click.command("doctor", epilog=examples("geocamss doctor", "geocamss doctor --json"))
 @json_option
+@quiet_meaning("Print only what is not as it should be.")
 @click.pass_context
-def doctor(context: click.Context, *, as_json: bool) -> None:
+def doctor(context: click.Context, *, as_json: bool, quiet: bool) -> None:
     """Look at GDAL, torch, GPU, models, extras, QGIS and disks.
 
     Says what to do about what is missing. Ends with exit code 1 where maps cannot be made.
     """
     from geocamss.doctor import examine
 
-    findings = examine()
+    findings = [finding for finding in examine() if not quiet or finding.state != "good"]
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

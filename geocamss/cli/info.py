@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geocamss.cli.options import band_option, did_you_mean, examples, json_option
+from geocamss.cli.options import band_option, did_you_mean, examples, json_option, quiet_meaning
 
 if TYPE_CHECKING:
     from geocamss.modelcard import ModelCard
@@ -30,7 +30,8 @@ __all__ = ["fit", "info"]
 @click.argument("target", metavar="SCENE|MODEL")
 @band_option
 @json_option
-def info(target: str, *, bands: dict[str, int] | None, as_json: bool) -> None:
+@quiet_meaning("Print nothing: the exit code says whether it can be read.")
+def info(target: str, *, bands: dict[str, int] | None, as_json: bool, quiet: bool) -> None:
     """Tell what a scene or a model is.
 
     Of a scene: its size, CRS, GSD and bands, and which built-in models can map it, onto which
@@ -45,6 +46,8 @@ def info(target: str, *, bands: dict[str, int] | None, as_json: bool) -> None:
         facts = scene_facts(_open(target, bands, registry.names()))
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+    elif quiet:
+        return
     elif facts["kind"] == "model":
         print_model(facts)
     else:

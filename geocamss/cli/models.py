@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
-from geocamss.cli.options import examples, json_option
+from geocamss.cli.options import examples, json_option, quiet_meaning
 
 __all__ = ["models"]
 
 
 @click.command("models", epilog=examples("geocamss models", "geocamss models --json"))
 @json_option
-def models(*, as_json: bool) -> None:
+@quiet_meaning("Print names alone.")
+def models(*, as_json: bool, quiet: bool) -> None:
     """List the built-in models.
 
     For all that a model says of itself: geocamss info NAME.
@@ -25,6 +26,8 @@ def models(*, as_json: bool) -> None:
     found = [described(name, registry.path(name)) for name in registry.names()]
     if as_json:
         click.echo(json.dumps(found, indent=2))
+    elif quiet:
+        click.echo("\n".join(registry.names()))
     else:
         _print(found, registry.DEFAULT)
 

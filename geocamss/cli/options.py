@@ -21,6 +21,7 @@ __all__ = [
     "model_options",
     "parse_gsd",
     "progress_option",
+    "quiet_meaning",
     "quiet_option",
     "shaping_options",
 ]
@@ -94,12 +95,13 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, for another program to read."
 )
 
-quiet_option = click.option(
-    "-q",
-    "--quiet",
-    is_flag=True,
-    help="Print no progress and no summary; errors and warnings stay.",
-)
+
+def quiet_meaning(what: str) -> Callable[[Command], Command]:
+    """``-q`` of a command that leaves other things away than most; ``what`` is its help."""
+    return click.option("-q", "--quiet", is_flag=True, help=what)
+
+
+quiet_option = quiet_meaning("Print no progress and no summary; errors and warnings stay.")
 
 _MODEL = (
     click.option(

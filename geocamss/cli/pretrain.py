@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -31,6 +32,8 @@ def pretrain(
     max_steps: int | None,
     resume: bool,
     overwrite: bool,
+    as_json: bool,
+    quiet: bool,
     log: Path | None,
 ) -> None:
     """Pretrain an image encoder on rasters without labels.
@@ -39,7 +42,7 @@ def pretrain(
     the encoder learns structure rather than one sensor's bands. geocamss train --start-from takes
     the result, whatever bands the new model has. Needs the extra geocamss[train].
     """
-    with need_training():
+    with need_training(quiet=quiet):
         from geocamss.training.pretrain.pretrain import pretrain as run
         from geocamss.training.pretrain.recipe import load_pretrain_recipe
         from geocamss.training.recipe import changed_training
@@ -50,4 +53,8 @@ def pretrain(
     target = output or Path(f"{checked.name}.safetensors")
     refuse_existing(target, overwrite=overwrite)
     result = run(checked, recipe, target, data=data, resume=resume, log=log)
-    click.echo(f"{result.path}: {result.steps} steps, {checked.slots} channels")
+    if as_json:
+        found = {"path": str(result.path), "steps": result.steps, "channels": checked.slots}
+        click.echo(json.dumps(found, indent=2))
+    elif not quiet:
+        click.echo(f"{result.path}: {result.steps} steps, {checked.slots} channels")

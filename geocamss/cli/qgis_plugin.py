@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from geocamss.cli.options import examples
+from geocamss.cli.options import examples, json_option, quiet_option
 
 __all__ = ["qgis_plugin"]
 
@@ -29,7 +30,9 @@ __all__ = ["qgis_plugin"]
     help="The ZIP file.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
-def qgis_plugin(*, out: Path, overwrite: bool) -> None:
+@json_option
+@quiet_option
+def qgis_plugin(*, out: Path, overwrite: bool, as_json: bool, quiet: bool) -> None:
     """Pack the plugin for the Processing toolbox of QGIS.
 
     It brings "Map a scene" and "Vectorize" there. The plugin calls the geocamss that is installed,
@@ -37,5 +40,8 @@ def qgis_plugin(*, out: Path, overwrite: bool) -> None:
     """
     from geocamss.plugin import write_plugin
 
-    write_plugin(out, overwrite=overwrite)
-    click.echo(f"{out}: in QGIS, Plugins, Manage and Install Plugins, Install from ZIP")
+    files = write_plugin(out, overwrite=overwrite)
+    if as_json:
+        click.echo(json.dumps({"path": str(out), "files": files}, indent=2))
+    elif not quiet:
+        click.echo(f"{out}: in QGIS, Plugins, Manage and Install Plugins, Install from ZIP")

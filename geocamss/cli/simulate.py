@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
 
 import click
 
-from geocamss.cli.options import examples, quiet_option, read_by
+from geocamss.cli.options import examples, json_option, quiet_option, read_by
 
 __all__ = ["simulate"]
 
@@ -123,6 +124,7 @@ def parse_origin(text: str) -> tuple[float, float]:
 )
 @click.option("--full", is_flag=True, help="Leave out the nodata corners.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
+@json_option
 @quiet_option
 def simulate(
     *,
@@ -137,6 +139,7 @@ def simulate(
     origin: tuple[float, float],
     full: bool,
     overwrite: bool,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Paint a landscape whose every pixel's class is known.
@@ -151,16 +154,19 @@ def simulate(
         seed, size[1], size[0], gsd=gsd, bands=bands, nodata_corners=not full, climate=climate
     )
     painter.write(scene, output, truth, crs=crs, origin=origin, overwrite=overwrite)
-    if not quiet:
-        click.echo(_summary(scene.classes, scene.scheme.names))
-        click.echo("\n".join(str(path) for path in (output, truth) if path is not None))
+    written = [str(path) for path in (output, truth) if path is not None]
+    shares = _shares(scene.classes, scene.scheme.names)
+    if as_json:
+        click.echo(json.dumps({"paths": written, "shares": shares}, indent=2))
+    elif not quiet:
+        click.echo(", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
+        click.echo("\n".join(written))
 
 
-def _summary(classes: object, names: tuple[str, ...]) -> str:
+def _shares(classes: object, names: tuple[str, ...]) -> dict[str, float]:
+    """Of the pixels that have data, 0 to 1, by class."""
     import numpy as np
 
     counts = np.bincount(np.asarray(classes).ravel(), minlength=256)[: len(names)]
     total = max(1, int(counts.sum()))
-    return ", ".join(
-        f"{name} {count / total:.0%}" for name, count in zip(names, counts, strict=True)
-    )
+    return {name: int(count) / total for name, count in zip(names, counts, strict=True)}

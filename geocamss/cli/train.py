@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from geocamss.cli.options import band_option, examples
+from geocamss.cli.options import band_option, examples, json_option, quiet_option
 from geocamss.errors import OutputError, RecipeError
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ _SHARED = (
     click.option("--max-steps", type=click.IntRange(min=1), help="Training steps at most."),
     click.option("--resume", is_flag=True, help="Go on with a run that was interrupted."),
     click.option("--overwrite", is_flag=True, help="Replace an existing file."),
+    json_option,
+    quiet_option,
 )
 
 log_option = click.option(
@@ -54,8 +57,11 @@ def training_options(command: Command) -> Command:
 
 
 @contextmanager
-def need_training() -> Iterator[None]:
+def need_training(*, quiet: bool = False) -> Iterator[None]:
     """Say what to install where a training library is missing; let the log speak.
+
+    Args:
+        quiet: let it tell of warnings alone.
 
     Raises:
         RecipeError: a package is missing.
@@ -69,7 +75,7 @@ def need_training() -> Iterator[None]:
             f"training needs the package {error.name!r}: pip install 'geocamss[train]'"
         ) from None
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("geocamss").setLevel(logging.INFO)
+    logging.getLogger("geocamss").setLevel(logging.WARNING if quiet else logging.INFO)
     # GDAL signals each format that a file is not: no news where labels may be of any.
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
 
@@ -130,6 +136,8 @@ def train(
     max_steps: int | None,
     resume: bool,
     overwrite: bool,
+    as_json: bool,
+    quiet: bool,
     start_from: str | None,
     log: Path | None,
 ) -> None:
@@ -141,7 +149,7 @@ def train(
     block of ground in five is held out where the labels are enough, and the recipe is written
     beside the model. Needs the extra geocamss[train].
     """
-    with need_training():
+    with need_training(quiet=quiet):
         from geocamss.models import registry
         from geocamss.training.adhoc import Own
         from geocamss.training.recipe import changed, load_recipe
@@ -166,11 +174,16 @@ def train(
         refuse_existing(target, overwrite=overwrite)
         first = None if start_from is None else registry.resolve(start_from)
         result = run(checked, file, target, data=folder, resume=resume, start_from=first, log=log)
-    click.echo(f"{result.path}: {result.steps} steps")
-    for name, value in sorted(result.card.metrics.items()):
-        click.echo(f"  {name}: {value:.4f}")
-    if result.scores is None:
-        click.echo("  no scores: nothing was held out")
+    metrics = dict(sorted(result.card.metrics.items()))
+    if as_json:
+        found = {"path": str(result.path), "steps": result.steps, "metrics": metrics}
+        click.echo(json.dumps(found, indent=2))
+    elif not quiet:
+        click.echo(f"{result.path}: {result.steps} steps")
+        for name, value in metrics.items():
+            click.echo(f"  {name}: {value:.4f}")
+        if result.scores is None:
+            click.echo("  no scores: nothing was held out")
 
 
 def _refuse(options: Mapping[str, object]) -> None:

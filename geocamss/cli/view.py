@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from geocamss.cli.options import examples, json_option
+from geocamss.cli.options import examples, json_option, quiet_meaning
 
 __all__ = ["view"]
 
@@ -35,8 +35,15 @@ __all__ = ["view"]
 )
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 @json_option
+@quiet_meaning("Do not print the address.")
 def view(
-    out: Path, *, port: int | None, scene: str | None, no_browser: bool, as_json: bool
+    out: Path,
+    *,
+    port: int | None,
+    scene: str | None,
+    no_browser: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Look at a map in the browser, at full resolution.
 
@@ -51,7 +58,7 @@ def view(
         try:
             if as_json:
                 click.echo(json.dumps({"url": server.url, "folder": str(out)}))
-            else:
+            elif not quiet:
                 click.echo(f"{server.url} shows {out}; Ctrl-C ends it")
             if not no_browser:
                 webbrowser.open(server.url)

@@ -36,6 +36,20 @@ def test_people_are_told_the_same():
     assert "GDAL" in result.output
 
 
+def test_quiet_tells_only_what_is_not_as_it_should_be(monkeypatch):
+    def looked():
+        yield doctor.Finding("good thing", "good", "there")
+        yield doctor.Finding("lost thing", "missing", "not there", "fetch it")
+
+    monkeypatch.setattr(doctor, "_LOOKS", (looked,))
+    result = CliRunner().invoke(command, ["-q"])
+    assert result.exit_code == 0
+    assert "good thing" not in result.output
+    assert "fetch it" in result.output
+    (found,) = json.loads(CliRunner().invoke(command, ["-q", "--json"]).output)
+    assert found["name"] == "lost thing"
+
+
 def test_what_is_missing_is_said_with_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -94,6 +94,14 @@ def test_what_is_neither_is_an_error(tmp_path, capsys) -> None:
         assert target in capsys.readouterr().err
 
 
+def test_quiet_leaves_the_exit_code(small_scene, small_model, tmp_path, capsys) -> None:
+    assert main(["info", "-q", str(small_scene)]) == 0
+    assert main(["info", "-q", str(small_model)]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["info", "-q", str(tmp_path / "absent.tif")]) == 2
+    assert "absent.tif" in capsys.readouterr().err
+
+
 def test_every_built_in_model_is_listed_by_its_card(capsys) -> None:
     assert main(["models", "--json"]) == 0
     listed = {model["name"]: model for model in json.loads(capsys.readouterr().out)}
@@ -108,6 +116,8 @@ def test_every_built_in_model_is_listed_by_its_card(capsys) -> None:
     assert main(["models"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in listed)
+    assert main(["models", "-q"]) == 0
+    assert capsys.readouterr().out.split() == list(listed)
 
 
 def test_a_misspelled_model_is_told_the_nearest(capsys) -> None:

@@ -78,6 +78,13 @@ def test_every_command_is_documented_as_the_list_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_be_quiet_wordy_and_read_by_programs(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert options >= {"--json", "-q", "--quiet", "-v", "--verbose", "--debug"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_help_ends_with_examples_that_parse(name: str, capsys) -> None:
     assert main([name, "--help"]) == 0
     text = capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import json
 import zipfile
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def test_one_command_packs_what_qgis_installs(tmp_path, capsys):
     assert general["version"] == geocamss.__version__
     assert general["hasProcessingProvider"] == "yes"
     assert f"geocamss_qgis/{general['icon']}" in names
+
+
+def test_programs_are_told_in_json_and_the_quiet_nothing(tmp_path, capsys):
+    target = tmp_path / "a.zip"
+    assert main(["qgis-plugin", "-o", str(target), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["path"] == str(target)
+    with zipfile.ZipFile(target) as archive:
+        assert found["files"] == archive.namelist()
+    assert main(["qgis-plugin", "-o", str(target), "--overwrite", "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 def test_one_version_gives_one_file(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,18 @@ def test_quiet_prints_nothing(tmp_path: Path) -> None:
     result = CliRunner().invoke(simulate, arguments, catch_exceptions=False)
     assert result.output == ""
     assert [path.name for path in tmp_path.iterdir()] == ["scene.tif"]
+
+
+def test_programs_are_told_in_json(tmp_path: Path) -> None:
+    scene, truth = str(tmp_path / "scene.tif"), str(tmp_path / "truth.tif")
+    arguments = ["-o", scene, "--truth", truth, "--size", "64x64", "--json"]
+    result = CliRunner().invoke(simulate, arguments, catch_exceptions=False)
+    told = json.loads(result.output)
+    assert told["paths"] == [scene, truth]
+    with rasterio.open(truth) as dataset:
+        pixels = dataset.read(1)
+    assert told["shares"]["water"] == np.mean(pixels[pixels != 255] == 1)
+    assert sum(told["shares"].values()) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

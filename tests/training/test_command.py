@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from click.testing import CliRunner
 
 from geocamss.cli.train import train
@@ -23,6 +25,17 @@ def test_a_recipe_and_a_folder_make_a_model(tmp_path, data):
     assert f"{out}: 3 steps" in result.output
     assert "validation_miou: 0." in result.output
     assert read_card(out).name == "shore"
+
+
+def test_programs_are_told_in_json_and_the_quiet_nothing(tmp_path, data, caplog):
+    recipe, out = recipe_file(tmp_path), tmp_path / "m.safetensors"
+    result = call(recipe, "-o", out, "--data", data, "--max-steps", 2, "--json", "-q")
+    told = json.loads(result.stdout)
+    assert (told["path"], told["steps"]) == (str(out), 2)
+    assert told["metrics"] == read_card(out).metrics
+    assert not [record for record in caplog.records if record.name.startswith("geocamss")]
+    result = call(recipe, "-o", out, "--data", data, "--max-steps", 2, "-q", "--overwrite")
+    assert (result.exit_code, result.output) == (0, "")
 
 
 def test_mistakes_are_found_before_any_work(tmp_path):

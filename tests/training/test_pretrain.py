@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -16,16 +18,16 @@ from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
 from geocamss.cli.pretrain import pretrain as command
-from geocamss.errors import ModelError, RecipeError
+from geocamss.errors import GeocamssWarning, ModelError, RecipeError
 from geocamss.training.batches import Pool
+from geocamss.training.channels import draw_channels, place_channels
 from geocamss.training.pretrain.batches import PretrainBatches
-from geocamss.training.pretrain.channels import draw_channels, place_channels
 from geocamss.training.pretrain.contrastive import info_nce
 from geocamss.training.pretrain.encoder import is_encoder, load_encoder, read_encoder_card
 from geocamss.training.pretrain.images import load_images, shared_statistics
 from geocamss.training.pretrain.masked import MaskedObjective, hide_squares
 from geocamss.training.pretrain.pretrain import pretrain
-from geocamss.training.pretrain.recipe import load_pretrain_recipe
+from geocamss.training.pretrain.recipe import ImageSource, load_pretrain_recipe
 from geocamss.training.sources import LabeledImage
 from geocamss.training.train import train
 from tests.training.test_train import TINY, data, power_cut, recipe_file, recipe_of
@@ -187,6 +189,44 @@ def test_a_killed_pretraining_resumes_to_the_same_losses(tmp_path, rasters, monk
         pretrain(other, path, out, data=rasters, resume=True)
 
 
+def test_a_folder_is_all_rasters_below_it_and_broken_ones_are_left_out(tmp_path, rasters):
+    inside = tmp_path / "data" / "all" / "deep"
+    inside.mkdir(parents=True)
+    for name in ("a", "b"):
+        shutil.copy(rasters / f"{name}.tif", inside / f"{name}.tif")
+    (inside / "broken.tif").write_bytes((rasters / "a.tif").read_bytes()[:900])
+    (inside / "empty.tif").write_bytes(b"")
+    (inside / "notes.md").write_text("no raster")
+    source = ImageSource(name="mixed", images=("all",))
+    with pytest.warns(GeocamssWarning, match="left out") as told:
+        found = load_images(source, tmp_path / "data")
+    assert len([each for each in told if "left out" in str(each.message)]) == 2
+    assert [item.image.shape[0] for item in found] == [3, 5]
+    for name in ("a", "b"):
+        (inside / f"{name}.tif").unlink()
+    with (
+        pytest.warns(GeocamssWarning, match="left out"),
+        pytest.raises(RecipeError, match="none of 2"),
+    ):
+        load_images(source, tmp_path / "data")
+
+
+def test_pixels_are_kept_as_stored_and_scaled_from_0_to_1(rasters):
+    found = load_images(ImageSource(name="all", images=("*.tif",)), rasters)
+    assert [item.image.dtype for item in found] == [torch.uint8, torch.uint16]
+    for item in found:
+        with rasterio.open(rasters / f"{item.name}.tif") as file:
+            stored, valid = file.read().astype(np.float64), file.dataset_mask() > 0
+        np.testing.assert_array_equal(item.valid.numpy(), valid)
+        low, high = np.percentile(stored[:, valid], (0.5, 99.5))
+        expected = (stored[:, valid] - low) / (high - low)
+        np.testing.assert_allclose(item.pixels().numpy()[:, valid], expected, atol=1e-4)
+    mean, deviation = shared_statistics(found)
+    values = np.concatenate([item.pixels().numpy()[:, item.valid].ravel() for item in found])
+    assert mean == pytest.approx(values.mean(), abs=0.02)
+    assert deviation == pytest.approx(values.std(), abs=0.02)
+
+
 def test_images_without_a_valid_pixel_are_an_error():
     flat = torch.zeros(4, 4, dtype=torch.uint8)
     item = LabeledImage("empty", torch.zeros(1, 4, 4), flat, flat.bool())
@@ -217,3 +257,6 @@ def test_the_command_writes_an_encoder(tmp_path, rasters):
     )
     assert result.exit_code == 0, result.output
     assert f"{out}: 2 steps, 4 channels" in result.output
+    again = ["--data", str(rasters), "-o", str(out), "--max-steps", "2", "--overwrite", "--json"]
+    result = CliRunner().invoke(command, [str(path), *again])
+    assert json.loads(result.stdout) == {"path": str(out), "steps": 2, "channels": 4}
