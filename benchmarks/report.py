@@ -233,9 +233,9 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args(words[:cut])
     options.more = words[cut + 1 :]
     usual = ROOT / "build" / ("results-quick" if options.quick else "results")
-    options.folder = (options.folder or usual).absolute()
-    options.data = options.data.absolute()
-    options.page = (options.page or (usual / "results.md" if options.quick else PAGE)).absolute()
+    options.folder = (options.folder or usual).resolve()
+    options.data = options.data.resolve()
+    options.page = (options.page or (usual / "results.md" if options.quick else PAGE)).resolve()
     return options
 
 

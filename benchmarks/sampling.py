@@ -2,10 +2,10 @@
 
     python -m benchmarks.sampling --data ../shared/data --minutes 5
 
-takes a model, trains the paper's diffusion head and a one-step head on its frozen trunk for that
-long, and maps held-out images with each. The yardstick is the paper's own way: 100 ancestral steps,
-and the head run on image tokens too, whose latents are thrown away. It is run with the paper's
-head, and with the model's own, so that the same weights can be compared.
+takes a model, trains the paper's diffusion head on its frozen trunk for that long, and a one-step
+head if it has none, and maps held-out images with each. The yardstick is the paper's own way: 100
+ancestral steps, and the head run on image tokens too, whose latents are thrown away. It is run with
+the paper's head, and with the model's own, so that the same weights can be compared.
 """
 
 from __future__ import annotations
@@ -229,6 +229,7 @@ def main() -> None:
     images = [cropped(item, options.crop) for item in data.validation[: options.images]]
     batches = Batches(data.pools, card, recipe.training, 0, 1_000_000)
     ddpm, student = train_heads(network, config, batches, options.minutes, options.seed)
+    student = network.student or student  # where the model has one, it had more time
 
     def variant(head: Head, *, unsliced: bool = False, one_step: bool = False) -> CamssSegmenter:
         changed = copy.deepcopy(network)

@@ -29,10 +29,10 @@ from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.encoder import ImageEncoder
 from geocamss.models.camss.network import CamssNetwork, build
 from geocamss.training.batches import Batches, Pool, class_frequencies, physical, tones
+from geocamss.training.channels import draw_channels
 from geocamss.training.evaluation import score_images
 from geocamss.training.loop import Loop
 from geocamss.training.objective import CamssObjective, class_weights
-from geocamss.training.pretrain.channels import draw_channels
 from geocamss.training.pretrain.pretrain import encoder_loop, trained_encoder
 from geocamss.training.pretrain.recipe import ImageSource, PretrainRecipe
 from geocamss.training.recipe import Recipe, Training, load_recipe
@@ -53,7 +53,9 @@ class Shapes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         sizes = CamssConfig()
-        self.encoder = ImageEncoder(3, sizes.pyramid, sizes.blocks, finest=sizes.finest)
+        self.encoder = ImageEncoder(
+            3, sizes.pyramid, sizes.blocks, finest=sizes.finest, trunk=sizes.trunk
+        )
         self.tell = nn.Linear(sizes.pyramid[-1], 2)
 
     def forward(self, chips: Tensor) -> Tensor:

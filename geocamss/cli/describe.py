@@ -21,6 +21,7 @@ def print_model(facts: Mapping[str, Any]) -> None:
         "GSD": f"{facts['gsd']:g} m",
         "chip": f"{facts['chip']} pixels, {facts['overlap']} of them shared with the next",
         "steps": str(facts["steps"]),
+        "temperature": f"{facts['temperature']:g}",
         "license": facts["license"],
         "made by": f"geocamss {facts['geocamss']}" if facts["geocamss"] else "",
     }

@@ -1,7 +1,9 @@
 """Augmentation: image, labels and validity are varied together.
 
 All randomness comes from the generator that is passed in, so that a batch is a function of its
-number, and a resumed run goes on as if it had not stopped.
+number, and a resumed run goes on as if it had not stopped. Kornia blurs; its random geometry is not
+used: it draws from the global generator, cuts no chip out of a whole scene at once with the zoom,
+and knows no validity, which must bleed into nothing.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from geocamss.modelcard import ModelCard
 from geocamss.training.augment import Chip, chance, colorize, cut, hide_corner
+from geocamss.training.channels import draw_channels
 from geocamss.training.corrupt import corrupt
 from geocamss.training.recipe import Training
 from geocamss.training.sources import LabeledImage
@@ -25,6 +26,7 @@ __all__ = [
     "image_chances",
     "normalize",
     "physical",
+    "statistics",
     "step_generator",
     "tones",
 ]
@@ -69,8 +71,7 @@ def normalize(image: Tensor, valid: Tensor, card: ModelCard) -> Tensor:
         valid: (..., H, W) bool.
         card: Whose mean and deviation to use.
     """
-    mean = torch.tensor(card.per_band("mean"))[:, None, None]
-    std = torch.tensor(card.per_band("std"))[:, None, None]
+    mean, std = statistics(card)
     return ((image - mean) / std).masked_fill(~valid.unsqueeze(-3), 0)
 
 
@@ -92,6 +93,7 @@ class Batches(Dataset[Batch]):
         self._chances = image_chances(pools)
         self._card = card
         self._black, self._white = tones(card)
+        self._mean, self._std = statistics(card)
         self._training = training
         self._first = first
         self._count = count
@@ -121,7 +123,20 @@ class Batches(Dataset[Batch]):
         if chance(how.corrupted, generator):
             image = corrupt(image, chip.valid, self._card.band_names, generator)
         image = image * (self._white - self._black) + self._black
+        if how.shuffled and chance(how.shuffled, generator):
+            image = self._shuffled(image, generator)
         return Chip(image, chip.labels, chip.valid)
+
+    def _shuffled(self, image: Tensor, generator: Generator) -> Tensor:
+        """Bands in random places, in the units of those that stood there: nothing tells them."""
+        order = draw_channels(len(image), len(image), generator)
+        return ((image - self._mean) / self._std)[order] * self._std + self._mean
+
+
+def statistics(card: ModelCard) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the bands in physical units, each (C, 1, 1) float32."""
+    mean = torch.tensor(card.per_band("mean"))[:, None, None]
+    return mean, torch.tensor(card.per_band("std"))[:, None, None]
 
 
 def tones(card: ModelCard) -> tuple[Tensor, Tensor]:
@@ -134,8 +149,7 @@ def tones(card: ModelCard) -> tuple[Tensor, Tensor]:
     Returns:
         Black and white, each (C, 1, 1) float32.
     """
-    mean = torch.tensor(card.per_band("mean"))[:, None, None]
-    std = torch.tensor(card.per_band("std"))[:, None, None]
+    mean, std = statistics(card)
     white = mean + 2 * std
     if bool((mean > std).all()) and float(white.max()) <= MOST_APART * float(white.min()):
         return torch.zeros_like(white), white.max().expand_as(white)

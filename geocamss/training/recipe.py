@@ -91,6 +91,10 @@ class Augmentation(_Strict):
     corrupted: float = Field(default=0.0, ge=0, le=1)
     """Chance that a chip is spoiled by one of the corruptions of ``evaluate --corrupt``."""
 
+    shuffled: float = Field(default=0.0, ge=0, le=1)
+    """Chance that the bands of a chip change places, each standardized by its own statistics: what
+    channel-shuffling pretraining does, with labels. Another training may begin with the result."""
+
     @model_validator(mode="after")
     def _range(self) -> Self:
         low, high = self.scale
@@ -177,6 +181,11 @@ class Stage(_Strict):
     sources: dict[str, dict[str, Any]] = {}
     """By the name of a source: fields of it with other values."""
 
+    one_step: bool | None = None
+    """Whether there is, from here on, a second head that draws samples in one step, as ``one_step``
+    under ``model`` says from the beginning; None leaves it. It learns in the steps that are
+    ``rehearsed``, from a trunk that it does not change."""
+
 
 class Recipe(_Strict):
     """A training run that anyone can repeat."""
@@ -227,6 +236,9 @@ class Recipe(_Strict):
         whole = self.model_dump(exclude={"stages"}, exclude_unset=True)
         own_numbers = {"seed": self.training.seed + STAGE_SEED * number}
         whole["training"] = _merged(whole.get("training", {}), own_numbers | stage.training)
+        said = [s.one_step for s in self.stages[: number + 1] if s.one_step is not None]
+        if said:
+            whole["model"] = {**whole.get("model", {}), "one_step": said[-1]}
         whole["sources"] = [
             {**dumped, **stage.sources.get(source.name, {})}
             for dumped, source in zip(whole["sources"], self.sources, strict=True)
@@ -260,7 +272,7 @@ class Recipe(_Strict):
                     raise ValueError(f"{min(both)} is both in sources and in validation")
             if isinstance(source, TorchgeoSource) and isinstance(other, TorchgeoSource):
                 chosen = [(s.dataset, Path(s.root), s.options) for s in (source, other)]
-                if chosen[0] == chosen[1]:
+                if chosen[0] == chosen[1] and not _apart(source.part, other.part):
                     raise ValueError(
                         f"{source.dataset} is both in sources and in validation, with the same "
                         "options; take another split"

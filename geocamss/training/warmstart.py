@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geocamss.errors import RecipeError
+from geocamss.scene.bands import canonical_name
 
 __all__ = ["adapt_stem", "warm_start"]
 
@@ -42,7 +43,8 @@ def adapt_stem(weight: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> Te
         raise ValueError(f"weights of {channels} channels cannot be of {len(theirs)} bands")
     bands = weight.view(out, len(theirs) + 1, fold, *kernel)
     mean = bands[:, :-1].mean(1)
-    chosen = [bands[:, theirs.index(name)] if name in theirs else mean for name in ours]
+    places = _places(theirs, ours)
+    chosen = [mean if place is None else bands[:, place] for place in places]
     scale = len(theirs) / len(ours)
     whole = torch.stack([*(w * scale for w in chosen), bands[:, -1]], dim=1)
     return whole.view(out, -1, *kernel)
@@ -92,7 +94,26 @@ def _differ(theirs: Sequence[str], ours: Sequence[str]) -> bool:
 
     Of as many bands of which none is the same, each channel may as well keep its own weights.
     """
-    return len(theirs) != len(ours) or (tuple(theirs) != tuple(ours) and bool({*theirs} & {*ours}))
+    places = _places(theirs, ours)
+    same = places == list(range(len(theirs)))
+    return len(theirs) != len(ours) or not (same or all(place is None for place in places))
+
+
+def _places(theirs: Sequence[str], ours: Sequence[str]) -> list[int | None]:
+    """Where each of our bands stands among theirs, however it is written; None is nowhere."""
+    spoken = [_spoken(name) for name in theirs]
+    places: list[int | None] = []
+    for name in ours:
+        if name in theirs:
+            places.append(theirs.index(name))
+        else:
+            once = spoken.count(_spoken(name)) == 1
+            places.append(spoken.index(_spoken(name)) if once else None)
+    return places
+
+
+def _spoken(name: str) -> str:
+    return canonical_name(name) or name.lower()
 
 
 def _is_counter(name: str) -> bool:

@@ -188,6 +188,41 @@ def test_a_batch_is_a_function_of_its_number():
     assert not first[0].chips[~first[0].valid[:, None].expand_as(first[0].chips)].any()
 
 
+@given(st.integers(0, 2**32))
+def test_shuffled_bands_are_those_of_the_chip_each_by_its_own_statistics(seed):
+    generator = Generator().manual_seed(seed)
+    image = torch.randn(3, 64, 64, generator=generator)
+    own = {"mean": [0.1, -12.0, 1500.0], "std": [0.05, 4.0, 300.0]}
+    stored = image * torch.tensor(own["std"])[:, None, None]
+    stored += torch.tensor(own["mean"])[:, None, None]
+    everywhere = torch.ones(64, 64, dtype=torch.bool)
+    pools = [Pool([LabeledImage("x", stored, (~everywhere).byte(), everywhere)], 1.0)]
+    mixed = ModelCard(bands=["a", "b", "c"], gsd=1, classes=["x", "y"], **own)
+    how = PLAIN.model_copy(update={"shuffled": 1.0})
+    chips = [
+        Batches(pools, mixed, Training(batch=4, chip=32, seed=seed, augmentation=one), 0, 1)[
+            0
+        ].chips
+        for one in (PLAIN, how)
+    ]
+    # Chips are cut alike only up to the first shuffle, which takes random numbers of its own.
+    plain, mine = (batch[0] for batch in chips)
+    found = [[bool(torch.allclose(a, b, atol=1e-3)) for b in plain] for a in mine]
+    assert all(sum(row) == 1 for row in found)
+    assert all(sum(column) == 1 for column in zip(*found, strict=True))
+
+
+def test_bands_are_shuffled_as_often_as_asked_for():
+    image = torch.arange(2.0)[:, None, None].expand(2, 40, 40) * 4 - 2
+    everywhere = torch.ones(40, 40, dtype=torch.bool)
+    pools = [Pool([LabeledImage("x", image.clone(), (~everywhere).byte(), everywhere)], 1.0)]
+    two = ModelCard(bands=["a", "b"], gsd=1, classes=["x", "y"])
+    for share, swapped in ((0.0, 0.0), (0.5, 0.25), (1.0, 0.5)):
+        how = PLAIN.model_copy(update={"shuffled": share})
+        chips = Batches(pools, two, Training(batch=400, chip=16, augmentation=how), 0, 1)[0].chips
+        assert float((chips[:, 0, 8, 8] > 0).float().mean()) == pytest.approx(swapped, abs=0.08)
+
+
 @pytest.mark.parametrize(
     ("mean", "std"),
     [

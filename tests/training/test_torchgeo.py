@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
+from rasterio.transform import Affine, from_origin
 
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
@@ -72,3 +74,113 @@ def test_a_limit_takes_fewer(folder):
 def test_mistakes_are_said(folder, changes, words):
     with pytest.raises(RecipeError, match=words):
         load_source(source(**changes), CARD, folder)
+
+
+LEFT, TOP, PIXEL = 500_000, 4_100_000, 10
+HEIGHT, WIDTH = 40, 56
+AROUND = 8
+"""The masks reach so many pixels farther, on all sides."""
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory):
+    """An image as NAIP names it, and a mask of that day as Esri does."""
+    folder = tmp_path_factory.mktemp("ground")
+    rng = np.random.default_rng(0)
+    sides = {
+        "naip/m_1234567_ne_12_060_20200101.tif": (4, 0, 256),
+        "esri/12S_20200101-20210101.tif": (1, AROUND, 6),
+    }
+    for name, (bands, more, most) in sides.items():
+        path = folder / name
+        path.parent.mkdir()
+        pixels = rng.integers(0, most, (bands, HEIGHT + 2 * more, WIDTH + 2 * more), dtype=np.uint8)
+        with rasterio.open(
+            path, "w", driver="GTiff", count=bands, height=pixels.shape[1], width=pixels.shape[2],
+            dtype="uint8", crs="EPSG:32612",
+            transform=from_origin(LEFT - more * PIXEL, TOP + more * PIXEL, PIXEL, PIXEL),
+        ) as file:  # fmt: skip
+            file.write(pixels)
+    return folder
+
+
+def ground_source(**changes) -> TorchgeoSource:
+    given = {
+        "dataset": "NAIP",
+        "root": "naip",
+        "options": {},
+        "masks": {"dataset": "Esri2020", "root": "esri"},
+        "bands": ["red", "green", "blue", "nir"],
+        "values": {"building": 2, "water": 4},
+        "window": 16,
+    }
+    return source(**given | changes)
+
+
+def truth(folder) -> tuple[np.ndarray, np.ndarray]:
+    (image,), (mask,) = (list(folder.glob(f"{name}/*.tif")) for name in ("naip", "esri"))
+    with rasterio.open(image) as file:
+        pixels = file.read([3, 1])
+    inside = slice(AROUND, AROUND + HEIGHT), slice(AROUND, AROUND + WIDTH)
+    with rasterio.open(mask) as file:
+        values = file.read(1)[inside]
+    return pixels, np.select([values == 2, values == 4], [0, 1], 255)
+
+
+def test_windows_of_a_grid_show_all_of_the_ground_once(ground):
+    found = load_source(ground_source(), CARD, ground)
+    pixels, labels = truth(ground)
+    seen = np.zeros(labels.shape, int)
+    for item in found:
+        transform = item.grid.transform
+        row, col = round((TOP - transform.f) / PIXEL), round((transform.c - LEFT) / PIXEL)
+        assert transform.almost_equals(
+            Affine(PIXEL, 0, LEFT + col * PIXEL, 0, -PIXEL, TOP - row * PIXEL)
+        )
+        assert item.grid.crs.to_epsg() == 32612
+        rows, cols = row + np.arange(16), col + np.arange(16)
+        inside = np.ix_((rows >= 0) & (rows < HEIGHT), (cols >= 0) & (cols < WIDTH))
+        expected = np.zeros((16, 16), bool)
+        expected[inside] = True
+        np.testing.assert_array_equal(item.valid.numpy(), expected)
+        where = np.ix_(rows[(rows >= 0) & (rows < HEIGHT)], cols[(cols >= 0) & (cols < WIDTH)])
+        np.testing.assert_array_equal(item.labels.numpy()[inside], labels[where])
+        for mine, theirs in zip(item.image.numpy(), pixels, strict=True):
+            np.testing.assert_array_equal(mine[inside], theirs[where])
+        seen[where] += 1
+    assert (seen == 1).all()
+
+
+def test_random_windows_are_as_many_as_asked_for_and_the_same_every_time(ground):
+    first, again = (
+        load_source(ground_source(windows="random", limit=5), CARD, ground) for _ in range(2)
+    )
+    assert len(first) == 5
+    assert len({item.grid.transform for item in first}) > 1
+    for mine, theirs in zip(first, again, strict=True):
+        assert mine.grid == theirs.grid
+        assert bool(mine.valid.all())  # they lie within the image
+
+
+def test_parts_of_windows_are_apart(ground):
+    part = {"block": 16, "every": 2}
+    sides = [
+        load_source(ground_source(window=32, part={**part, "take": take}), CARD, ground)
+        for take in ("most", "held-out")
+    ]
+    for mine, theirs in zip(*sides, strict=True):
+        assert not bool(((mine.labels != 255) & (theirs.labels != 255)).any())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"window": 64}, "no image has 64 by 64 pixels"),
+        ({"masks": None}, "no mask"),
+        ({"masks": {"dataset": "LoveDA", "root": "loveda"}}, "not complete"),
+        ({"masks": {"dataset": "Esri2020", "root": "nowhere"}}, "not complete"),
+    ],
+)
+def test_mistakes_about_the_ground_are_said(ground, changes, words):
+    with pytest.raises(RecipeError, match=words):
+        load_source(ground_source(**changes), CARD, ground)

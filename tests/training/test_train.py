@@ -25,7 +25,7 @@ from geocamss.models.segmenter import Sampling
 from geocamss.training import loop as loop_module
 from geocamss.training import train as train_module
 from geocamss.training.calibration import calibrate
-from geocamss.training.evaluation import score_images
+from geocamss.training.evaluation import map_image, score_images
 from geocamss.training.objective import CamssObjective
 from geocamss.training.recipe import Recipe, load_recipe
 from geocamss.training.sources import load_source
@@ -350,6 +350,27 @@ def test_stages_are_trainings_that_start_from_each_other(tmp_path, data):
         assert torch.equal(one.state_dict()[name], tensor), name
     left = {file.name for file in tmp_path.iterdir()}
     assert left == {"whole.safetensors", "0.safetensors", "1.safetensors", "shore.yaml"}
+
+
+def test_a_later_stage_may_teach_a_one_step_head(tmp_path, data):
+    stages = [*STAGES, {"training": {"max_steps": 4, "rehearsed": 1.0}, "one_step": True}]
+    path = recipe_file(tmp_path, stages=stages)
+    recipe = recipe_of(path)
+    assert [part.model.one_step for part in recipe.parts()] == [False, False, True]
+    result = train(recipe, path, tmp_path / "two.safetensors", data=data)
+    network, card = checkpoint.load_network(result.path)
+    assert network.student is not None
+    assert network.student.out.weight.abs().max() > 0  # where it begins
+    assert card.parameters["one_step"] is True
+    segmenter = checkpoint.load(result.path)
+    (item,) = load_source(recipe.validation[0], card, data)
+    maps = [
+        map_image(segmenter, item, Sampling(1, seed=seed, sampler="one-step")) for seed in (0, 0, 1)
+    ]
+    assert torch.equal(maps[0], maps[1])
+    assert not torch.equal(maps[0], maps[2])
+    with pytest.raises(RecipeError, match=r"stages\.0"):
+        recipe_of(recipe_file(tmp_path, stages=[{"one_step": "maybe"}]))
 
 
 @pytest.mark.parametrize("steps", [4, 5, 8])

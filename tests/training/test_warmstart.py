@@ -67,6 +67,23 @@ def test_bands_in_another_order_find_their_weights(theirs, data):
     torch.testing.assert_close(mine[:, -1], whole[:, -1])  # validity
 
 
+def test_bands_are_found_however_they_are_written():
+    weight = stem(3)
+    bands = weight.unflatten(1, (-1, 4))
+    adapted = adapt_stem(weight, ["NIR", "green", "x"], ["Green", "x", "near infrared"])
+    mine = adapted.unflatten(1, (-1, 4))
+    for place, other in enumerate((1, 2, 0)):
+        torch.testing.assert_close(mine[:, place], bands[:, other])
+
+
+def test_of_bands_that_are_called_alike_only_the_exact_name_is_found():
+    weight = stem(3)
+    theirs = ["red edge 1", "red edge 2", "x"]
+    bands = weight.unflatten(1, (-1, 4))
+    mine = adapt_stem(weight, theirs, ["red edge 2"]).unflatten(1, (-1, 4))
+    torch.testing.assert_close(mine[:, 0], 3 * bands[:, 1])
+
+
 def test_weights_of_another_number_of_bands_are_refused():
     with pytest.raises(ValueError, match="cannot be of 3 bands"):
         adapt_stem(stem(4), "abc", "ab")

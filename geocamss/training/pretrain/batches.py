@@ -10,10 +10,13 @@ from torch.utils.data import Dataset
 
 from geocamss.training.augment import colorize, cut, hide_corner
 from geocamss.training.batches import Batch, Pool, choose_image, image_chances, step_generator
-from geocamss.training.pretrain.channels import draw_channels, place_channels
+from geocamss.training.channels import draw_channels, place_channels
 from geocamss.training.pretrain.recipe import PretrainRecipe
 
 __all__ = ["PretrainBatches"]
+
+TONES = (-0.5, 1.5)
+"""Images are 0 to 1 but for a few pixels; no value is beyond these."""
 
 
 class PretrainBatches(Dataset[Batch]):
@@ -68,7 +71,8 @@ class PretrainBatches(Dataset[Batch]):
         how = self._recipe.training.augmentation
         image = choose_image(self._images, self._chances, generator)
         chip = hide_corner(cut(image, self._recipe.training.chip, how, generator), how, generator)
-        seen = [self._view(chip.image, chip.valid, count, generator) for _ in range(views)]
+        pixels = chip.image.clamp(*TONES)
+        seen = [self._view(pixels, chip.valid, count, generator) for _ in range(views)]
         return seen, chip.labels, chip.valid
 
     def _view(self, image: Tensor, valid: Tensor, count: int, generator: Generator) -> Tensor:

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from geocamss.errors import InputError, RecipeError
+from geocamss.errors import GeocamssWarning, InputError, ReadError, RecipeError
+from geocamss.scene.catalog import SceneSource, find_scenes
 from geocamss.scene.gdal import gdal_environment
 from geocamss.scene.grid import choose_grid
-from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
-from geocamss.scene.window import Window
 from geocamss.training.pretrain.recipe import ImageSource
 from geocamss.training.sources import IGNORED, LabeledImage
+from geocamss.training.sources.pixels import read_pixels
 
-__all__ = ["load_images"]
+__all__ = ["load_images", "shared_statistics"]
 
 RANGE = (0.5, 99.5)
 """Percentiles, over all bands together, that become 0 and 1."""
+
+LOOKED_AT = 1 << 20
+"""At most about so many pixels of an image are looked at to find these."""
 
 
 def load_images(source: ImageSource, data: Path) -> list[LabeledImage]:
     """Read a source's images at their own resolution; no pixel has a label.
 
-    All bands of an image are scaled alike: how bright they are against each other stays.
+    All bands of an image are scaled alike: how bright they are against each other stays. Pixels are
+    kept as they are stored, and scaled when chips are cut. What cannot be read is left out with a
+    warning.
 
     Raises:
-        RecipeError: no file is there, or one cannot be read.
+        RecipeError: no file is there, or none can be read.
     """
     paths = [path for pattern in source.images for path in sorted(data.glob(pattern))]
     if not paths:
@@ -39,37 +45,58 @@ def load_images(source: ImageSource, data: Path) -> list[LabeledImage]:
             "check --data and images"
         )
     try:
-        return [_load(path) for path in paths]
+        scenes = find_scenes(paths)
     except InputError as error:
         raise RecipeError(f"source {source.name!r}: {error}") from error
+    found = list(_readable(scenes, source))
+    if not found:
+        raise RecipeError(f"source {source.name!r}: none of {len(scenes)} image(s) can be read")
+    return found
 
 
-def _load(path: Path) -> LabeledImage:
-    scene = Scene.open(path)
+def _readable(scenes: tuple[SceneSource, ...], source: ImageSource) -> Iterator[LabeledImage]:
+    """Those that can be read; a warning tells of each of the others."""
+    for scene in scenes:
+        try:
+            yield _load(scene)
+        except (InputError, ReadError) as error:
+            warnings.warn(
+                f"source {source.name!r}: an image is left out: {error}",
+                GeocamssWarning,
+                stacklevel=3,
+            )
+
+
+def _load(named: SceneSource) -> LabeledImage:
+    """Read one image.
+
+    Raises:
+        InputError: it cannot be opened, or has no valid pixel.
+        ReadError: its pixels cannot be read.
+    """
+    if named.problem:
+        raise InputError(named.problem)
+    scene = Scene.open(named.path)
     bands = scene.bands
     with gdal_environment(scene.path):
         grid = choose_grid(scene, 1.0, gsd="native")
-        with SceneReader(scene, bands, grid, (0.0,) * len(bands)) as reader:
-            values, valid = reader.read(Window(0, 0, *grid.shape))
-    pixels = values.astype(np.float32)
-    image = torch.from_numpy(_scaled(pixels, valid))
+        image, valid = read_pixels(scene, bands, grid, (0.0,) * len(bands))
+    if not bool(valid.any()):
+        raise InputError(f"{named.id}: has no valid pixel")
+    low, high = np.percentile(_spread(image, valid, LOOKED_AT).numpy(), RANGE)
+    factor = 1 / max(float(high - low), 1e-6)
+    units = ((factor, -float(low) * factor),) * len(bands)
     labels = torch.full(grid.shape, IGNORED, dtype=torch.uint8)
-    return LabeledImage(str(path), image, labels, torch.from_numpy(valid.copy()))
-
-
-def _scaled(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(C, H, W) with the percentiles at 0 and 1, and 0 where not valid."""
-    if not valid.any():
-        return np.zeros_like(pixels)
-    low, high = np.percentile(pixels[:, valid], RANGE)
-    scaled = (pixels - low) / max(high - low, 1e-6)
-    return np.where(valid, np.clip(scaled, -0.5, 1.5), 0).astype(np.float32)
+    return LabeledImage(named.id, image, labels, valid, units=units)
 
 
 def shared_statistics(images: list[LabeledImage]) -> tuple[float, float]:
     """Mean and deviation over all bands and valid pixels of all images.
 
     One pair for all channels: a pair each would give the bands away.
+
+    Raises:
+        RecipeError: no image has a valid pixel.
     """
     values = [_values(item) for item in images if bool(item.valid.any())]
     if not values:
@@ -79,5 +106,14 @@ def shared_statistics(images: list[LabeledImage]) -> tuple[float, float]:
 
 
 def _values(item: LabeledImage) -> Tensor:
-    pixels = item.image[:, item.valid].float().reshape(-1)
-    return pixels[:: max(1, len(pixels) // 100_000)]
+    """Some of the values of an image."""
+    some = _spread(item.image, item.valid, 100_000 // len(item.image))[:, None]  # (C, 1, N)
+    none = torch.full(some.shape[1:], IGNORED, dtype=torch.uint8)
+    row = LabeledImage(item.name, some, none, none == IGNORED, units=item.units)
+    return row.pixels().reshape(-1)
+
+
+def _spread(image: Tensor, valid: Tensor, count: int) -> Tensor:
+    """Valid pixels spread over an image, (C, N), about ``count`` of them at most."""
+    places = valid.reshape(-1).nonzero()[:, 0]
+    return image.flatten(1)[:, places[:: max(1, len(places) // max(count, 1))]]

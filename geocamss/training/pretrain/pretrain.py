@@ -117,7 +117,9 @@ def trained_encoder(loop: Loop) -> dict[str, Tensor]:
 
 def _parts(recipe: PretrainRecipe) -> tuple[nn.Module, Objective]:
     sizes = recipe.model
-    encoder = ImageEncoder(recipe.slots, sizes.pyramid, sizes.blocks, finest=sizes.finest)
+    encoder = ImageEncoder(
+        recipe.slots, sizes.pyramid, sizes.blocks, finest=sizes.finest, trunk=sizes.trunk
+    )
     if recipe.objective == "contrastive":
         return (
             ProjectingNetwork(encoder, sizes.pyramid[-1]),

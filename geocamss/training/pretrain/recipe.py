@@ -26,7 +26,8 @@ class ImageSource(BaseModel):
     note: str = ""
 
     images: tuple[str, ...] = Field(min_length=1)
-    """Files inside the data folder, or patterns."""
+    """Files inside the data folder, patterns, or folders: all rasters below these. What cannot be
+    read is left out."""
 
     weight: float = Field(default=1.0, gt=0)
     """How often a chip comes from here, against the other sources."""

@@ -14,6 +14,7 @@ __all__ = [
     "ScenesSource",
     "SimulatedSource",
     "Source",
+    "TorchgeoData",
     "TorchgeoSource",
 ]
 
@@ -205,10 +206,8 @@ class ArraySource(_Origin):
         return set(self.values)
 
 
-class TorchgeoSource(_Origin):
-    """A data set that torchgeo knows, with images and masks."""
-
-    kind: Literal["torchgeo"]
+class TorchgeoData(_Strict):
+    """A data set that torchgeo knows."""
 
     dataset: str
     """Name of the class in ``torchgeo.datasets``, such as LoveDA."""
@@ -219,15 +218,6 @@ class TorchgeoSource(_Origin):
     options: dict[str, str | int | float | bool | list[str]] = {}
     """Further arguments, such as its split; it is never downloaded."""
 
-    bands: tuple[str, ...] = Field(min_length=1)
-    """Names of the image's bands, in their order."""
-
-    values: dict[str, Annotated[int, Field(ge=0, le=255)]]
-    """Value of each class in the masks; all others are ignored."""
-
-    limit: int | None = Field(default=None, ge=1)
-    """At most so many images, spread over the data set: they are kept in memory."""
-
     @field_validator("root")
     @classmethod
     def _root_inside(cls, value: str) -> str:
@@ -236,9 +226,44 @@ class TorchgeoSource(_Origin):
     @field_validator("options")
     @classmethod
     def _no_download(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if {"root", "download"} & set(value):
+        if {"root", "paths", "download"} & set(value):
             raise ValueError("root stands beside options, and nothing is ever downloaded")
         return value
+
+
+class TorchgeoSource(_Origin, TorchgeoData):
+    """A data set that torchgeo knows, with images and masks; or one of each, on the same ground.
+
+    Data sets of pictures are taken picture by picture. Of those on the ground, windows are taken by
+    torchgeo's own data samplers.
+    """
+
+    kind: Literal["torchgeo"]
+
+    masks: TorchgeoData | None = None
+    """The data set that has the masks, where the first one has images alone."""
+
+    window: int = Field(default=512, ge=16, le=16_384)
+    """Width and height of the windows, in pixels; smaller images are left out."""
+
+    windows: Literal["grid", "random"] = "grid"
+    """``grid`` takes all of the ground once, ``random`` as many places as ``limit`` says, or as
+    many as a grid would have."""
+
+    nodata: float | None = None
+    """What all bands have where there are no data: torchgeo does not say where that is."""
+
+    bands: tuple[str, ...] = Field(min_length=1)
+    """Names of the image's bands, in their order."""
+
+    values: dict[str, Annotated[int, Field(ge=0, le=255)]]
+    """Value of each class in the masks; all others are ignored."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """At most so many images, or windows, spread over the data set: they are kept in memory."""
+
+    part: Part | None = None
+    """Which blocks of each image, or window, to take; None is all."""
 
     @property
     def class_names(self) -> set[str]:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import io
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from rasterio.crs import CRS
+from rasterio.features import geometry_mask
+from rasterio.transform import from_origin
 from torch import Tensor
 
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
+from geocamss.scene.grid import Grid
 from geocamss.training.sources.image import (
     IGNORED,
     LabeledImage,
@@ -20,9 +27,13 @@ from geocamss.training.sources.image import (
     look_up,
     named_table,
 )
-from geocamss.training.sources.spec import TorchgeoSource
+from geocamss.training.sources.part import keep_part
+from geocamss.training.sources.spec import TorchgeoData, TorchgeoSource
 
 __all__ = ["load_torchgeo"]
+
+SEED = 0
+"""Chooses random windows: a recipe has the same ones every time."""
 
 
 def load_torchgeo(source: TorchgeoSource, card: ModelCard, data: Path) -> list[LabeledImage]:
@@ -34,35 +45,72 @@ def load_torchgeo(source: TorchgeoSource, card: ModelCard, data: Path) -> list[L
     """
     order = band_order(source.name, source.bands, card)
     table = named_table(source.values, card)
-    return [
-        _image(f"{source.dataset} {index}", sample, source, order, table)
-        for index, sample in _samples(_dataset(source, data), source.limit)
-    ]
+    dataset = _dataset(source, source, data)
+    if source.masks is not None:
+        dataset = _both(source, dataset, _dataset(source, source.masks, data))
+    if not _is_on_the_ground(dataset):
+        return [
+            _image(f"{source.dataset} {index}", sample, source, order, table)
+            for index, sample in _samples(dataset, source.limit)
+        ]
+    found = []
+    for number, window in enumerate(_windows(dataset, source)):
+        item = _image(f"{source.dataset} {number}", dataset[window], source, order, table)
+        found.append(_placed(item, dataset, window))
+    return found
 
 
-def _dataset(source: TorchgeoSource, data: Path) -> Any:
+def _dataset(source: TorchgeoSource, wanted: TorchgeoData, data: Path) -> Any:
     import torchgeo.datasets as known
     from torchgeo.datasets.errors import DatasetNotFoundError
 
-    kind = getattr(known, source.dataset, None)
-    if not (inspect.isclass(kind) and issubclass(kind, known.NonGeoDataset)):
+    kind = getattr(known, wanted.dataset, None)
+    kinds = (known.NonGeoDataset, known.GeoDataset)
+    if not (inspect.isclass(kind) and issubclass(kind, kinds)):
         listed = [name for name in known.__all__ if inspect.isclass(getattr(known, name))]
-        near = difflib.get_close_matches(source.dataset, listed, n=1)
+        near = difflib.get_close_matches(wanted.dataset, listed, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise RecipeError(
             f"source {source.name!r}: torchgeo has no data set of images and masks called "
-            f"{source.dataset!r}{hint}"
+            f"{wanted.dataset!r}{hint}"
         )
     build: Any = kind
+    place = "root" if "root" in inspect.signature(build).parameters else "paths"
     try:
-        return build(root=str(data / source.root), **source.options)
+        return build(**{place: str(data / wanted.root)}, **wanted.options)
     except (DatasetNotFoundError, RuntimeError, OSError) as error:
         raise RecipeError(
-            f"source {source.name!r}: {source.dataset} is not complete in {data / source.root}; "
+            f"source {source.name!r}: {wanted.dataset} is not complete in {data / wanted.root}; "
             "download it there first"
         ) from error
     except (TypeError, AssertionError, ValueError) as error:
         raise RecipeError(f"source {source.name!r}: options: {error}") from error
+
+
+def _is_on_the_ground(dataset: Any) -> bool:
+    from torchgeo.datasets import GeoDataset
+
+    return isinstance(dataset, GeoDataset)
+
+
+def _both(source: TorchgeoSource, images: Any, masks: Any) -> Any:
+    """Images with the masks of another data set, brought onto the images' grid.
+
+    Raises:
+        RecipeError: one of them has no place on the ground, or they share no ground.
+    """
+    from torchgeo.datasets import IntersectionDataset
+
+    if not (_is_on_the_ground(images) and _is_on_the_ground(masks)):
+        raise RecipeError(
+            f"source {source.name!r}: masks goes with data sets on the ground; torchgeo's pictures "
+            "bring their masks along"
+        )
+    try:
+        with redirect_stdout(io.StringIO()):  # it prints that it brings one onto the other's grid
+            return IntersectionDataset(images, masks)
+    except RuntimeError as error:
+        raise RecipeError(f"source {source.name!r}: {error}") from error
 
 
 def _samples(dataset: Any, limit: int | None) -> Iterator[tuple[int, dict[str, Tensor]]]:
@@ -71,6 +119,43 @@ def _samples(dataset: Any, limit: int | None) -> Iterator[tuple[int, dict[str, T
     step = 1 if limit is None else max(1, -(-count // limit))
     for index in range(0, count, step):
         yield index, dataset[index]
+
+
+def _windows(dataset: Any, source: TorchgeoSource) -> list[Any]:
+    """Windows of a data set on the ground, as torchgeo indexes it.
+
+    Raises:
+        RecipeError: all images are smaller than a window.
+    """
+    from torchgeo.samplers import GridGeoSampler, RandomGeoSampler
+
+    grid = list(GridGeoSampler(dataset, source.window))
+    if not grid:
+        raise RecipeError(
+            f"source {source.name!r}: no image has {source.window} by {source.window} pixels; give "
+            "a smaller window"
+        )
+    if source.windows == "random":
+        # The sampler draws some of its numbers from the global generator.
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(SEED)
+            return list(RandomGeoSampler(dataset, source.window, source.limit or len(grid)))
+    step = 1 if source.limit is None else max(1, -(-len(grid) // source.limit))
+    return grid[::step]
+
+
+def _placed(item: LabeledImage, dataset: Any, window: Any) -> LabeledImage:
+    """An image of a window, with its place on the ground; what lies in no file is not valid."""
+    across, down, _ = window
+    height, width = item.labels.shape
+    sides = ((across.stop - across.start) / width, (down.stop - down.start) / height)
+    transform = from_origin(across.start, down.stop, *sides)
+    crs = CRS.from_wkt(dataset.crs.to_wkt())
+    grid = Grid(crs, transform, width, height, origin=(0, 0), aligned=(0, 0))
+    outside = geometry_mask(dataset.index.geometry, (height, width), transform)
+    valid = item.valid & ~torch.from_numpy(outside)
+    labels = item.labels.masked_fill(~valid, IGNORED)
+    return replace(item, labels=labels, valid=valid, grid=grid)
 
 
 def _image(
@@ -86,7 +171,9 @@ def _image(
             f"size, {name} has {tuple(image.shape)} and {tuple(mask.shape)}"
         )
     valid = torch.isfinite(image).all(0)
-    labels = look_up(mask, table).masked_fill(~valid, IGNORED)
+    if source.nodata is not None:
+        valid &= (image != source.nodata).any(0)
+    labels = keep_part(look_up(mask, table).masked_fill(~valid, IGNORED), source.part)
     return LabeledImage(name, _compact(torch.nan_to_num(image[order])), labels, valid)
 
 
