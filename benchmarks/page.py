@@ -271,6 +271,12 @@ def _shuffling(found: Found) -> list[str]:
             "how often is the shape followed? In percent, mean and spread over the seeds."
         ),
         table(["channels in training", "color agrees", "color does not"], rows),
+        (
+            "Trainings below begin with random weights (`scratch`), with an encoder that was "
+            "pretrained on the same pictures without labels, its channels in order (`plain`) or "
+            "`shuffled`, or with one that has learned the labels, its channels shuffled "
+            "(`labeled`)."
+        ),
     ]
     titles = {"landsat-landcover": "Landsat land cover, 4 bands", "cloud-mask": "Clouds, 6 bands"}
     for name, title in titles.items():

@@ -5,9 +5,10 @@
 prints three things. First, networks learn to tell squares from discs where all squares are of one
 color and all discs of another, and are then shown squares of the discs' color: which of the two do
 they follow? Second, the segmenter is trained by the recipes for Landsat land cover and for clouds,
-from scratch, from an encoder pretrained on the same pictures with their channels in order, and from
-one pretrained with shuffled channels: held-out mIoU by step. Third, what these lose when the bands
-of the held-out pictures are given in reverse.
+from scratch, from an encoder pretrained on the same pictures with their channels in order, from one
+pretrained with shuffled channels, and from one that has learned their labels, channels shuffled too:
+held-out mIoU by step. Third, what these lose when the bands of the held-out pictures are given in
+reverse.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from geocamss.training.warmstart import warm_start
 
 ROOT = Path(__file__).resolve().parent.parent
 
-STARTS = ("scratch", "plain", "shuffled")
+STARTS = ("scratch", "plain", "shuffled", "labeled")
 
 RED, BLUE = (0.9, 0.2, 0.1), (0.1, 0.2, 0.9)
 
@@ -156,7 +157,11 @@ def pretrained(
     pools = [
         Pool(
             tuple(
-                replace(image, image=(physical(image.image, card) - black) / (white - black))
+                replace(
+                    image,
+                    image=(physical(image.pixels(), card) - black) / (white - black),
+                    units=None,
+                )
                 for image in pool.images
             ),
             pool.weight,
@@ -180,29 +185,40 @@ def pretrained(
     return {f"encoder.{name}": value for name, value in trained_encoder(loop).items()}
 
 
+def labeled(task: Task, steps: int, seed: int) -> dict[str, Tensor]:
+    """The encoder of a segmenter that has learned a task with its bands shuffled."""
+    how = task.recipe.training.augmentation.model_copy(update={"shuffled": 1.0})
+    loop = _loop(task, None, steps, seed, epoch=steps, augmentation=how)
+    fit(loop)
+    encoder = loop.best.get_submodule("encoder").state_dict()
+    return {f"encoder.{name}": value for name, value in encoder.items()}
+
+
 def fine_tuned(
     task: Task, start: dict[str, Tensor] | None, steps: int, every: int, seed: int
 ) -> tuple[list[tuple[int, float]], float]:
     """Train a segmenter: its held-out mIoU by step, and the last one with the bands reversed."""
+    loop = _loop(task, start, steps, seed, epoch=every)
+    fit(loop)
+    reversed_bands = [_reversed(image) for image in task.data.validation]
+    return loop.curve, score_images(loop.segmenter(loop.best), reversed_bands).miou
+
+
+def _loop(
+    task: Task, start: dict[str, Tensor] | None, steps: int, seed: int, **settings: object
+) -> Watched:
+    """A loop that trains a segmenter for so many steps, and keeps the last of its averages."""
     card, recipe = task.card, task.recipe
     torch.manual_seed(seed)
     network: CamssNetwork = build(recipe.model, len(card.bands), len(card.classes))
     if start:
         warm_start(network, start, (card.band_names, card.band_names), Path("pretrained"))
+    known = {"seed": seed, "max_steps": steps, "minutes": 1e5, "validate_every": 1, "keep": "last"}
     training: Training = recipe.training.model_copy(
-        update={
-            "seed": seed,
-            "max_steps": steps,
-            "minutes": 1e5,
-            "epoch": every,
-            "validate_every": 1,
-            "keep": "last",
-            "ema": 0.97,
-            "warmup": 20,
-        }
+        update={**known, "ema": 0.97, "warmup": 20, **settings}
     )
     frequencies = class_frequencies(task.data.pools, len(card.classes))
-    loop = Watched(
+    return Watched(
         network,
         objective=CamssObjective(training, class_weights(frequencies, training.class_power)),
         card=card,
@@ -210,13 +226,11 @@ def fine_tuned(
         batches=partial(Batches, task.data.pools, card, training),
         validation=task.data.validation,
     )
-    fit(loop)
-    reversed_bands = [_reversed(image) for image in task.data.validation]
-    return loop.curve, score_images(loop.segmenter(loop.best), reversed_bands).miou
 
 
 def _reversed(image: LabeledImage) -> LabeledImage:
-    return replace(image, image=image.image.flip(0))
+    units = image.units and image.units[::-1]
+    return replace(image, image=image.image.flip(0), units=units)
 
 
 def print_task(title: str, task: Task, options: argparse.Namespace) -> dict[str, object]:
@@ -227,7 +241,9 @@ def print_task(title: str, task: Task, options: argparse.Namespace) -> dict[str,
         curves, swapped = [], []
         for seed in options.seeds:
             start = None
-            if name != "scratch":
+            if name == "labeled":
+                start = labeled(task, options.pretrain_steps, seed)
+            elif name != "scratch":
                 start = pretrained(
                     task,
                     options.objective,
