@@ -6,7 +6,7 @@ prints three things. First, networks learn to tell squares from discs where all 
 color and all discs of another, and are then shown squares of the discs' color: which of the two do
 they follow? Second, the segmenter is trained by the recipes for Landsat land cover and for clouds,
 from scratch, from an encoder pretrained on the same pictures with channels in order, from one
-pretrained with shuffled channels, and from one that has learned their labels, channels shuffled too:
+pretrained with shuffled channels, and from one that has learned their labels, channels shuffled:
 held-out mIoU by step. Third, what these lose when the bands of the held-out pictures are given in
 reverse.
 """
