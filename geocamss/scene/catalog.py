@@ -72,7 +72,8 @@ def find_scenes(
         stac: a search whose results come after them.
 
     Raises:
-        InputError: nothing is named, or a search fails.
+        InputError: nothing is named, or a search is refused or finds nothing.
+        RunError: a search fails because its server is down.
         SceneError: nothing of what is named can be used.
     """
     if not sources and stac is None:

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from geocamss.errors import InputError, SceneError
+from geocamss.errors import GeocamssError, InputError, RunError, SceneError
 from geocamss.scene.documents import STUMBLES, TIMEOUT, WAITS, Documents
 from geocamss.scene.gdal import is_remote, quiet
 from geocamss.scene.items import resolve_href
 
 if TYPE_CHECKING:
     from pystac_client import ItemSearch
+    from pystac_client.exceptions import APIError
 
 __all__ = ["Entry", "StacSearch", "is_json", "read_items"]
 
@@ -92,7 +93,8 @@ class StacSearch:
         """Ask, page by page.
 
         Raises:
-            InputError: the server does not answer, or not as an API does.
+            RunError: the server is down: it does not answer, or fails.
+            InputError: it refuses the search, or does not answer as an API does.
         """
         from pystac.errors import STACError
         from pystac_client.exceptions import APIError, ParametersError
@@ -108,7 +110,9 @@ class StacSearch:
                 count += 1
                 if count == self.limit:
                     return
-        except (APIError, ParametersError, NotImplementedError, STACError) as error:
+        except APIError as error:
+            raise self._ended(error) from error
+        except (ParametersError, NotImplementedError, STACError) as error:
             raise InputError(f"{self.url}: the search fails: {error}") from error
         except DoesNotConformTo as error:
             raise InputError(f"{self.url}: has no search: {error}") from error
@@ -149,6 +153,18 @@ class StacSearch:
                 limit=page,
                 method="POST" if "POST" in methods else "GET",
             )
+
+    def _ended(self, error: APIError) -> GeocamssError:
+        """What it means that a search ends so: nobody's mistake if the server is down."""
+        said = f"{self.url}: the search fails: {error}"
+        status = getattr(error, "status_code", None) or 0
+        # The client tells what it met while it waited by that alone. A URL that is none is met
+        # as well; it is a wrong value besides.
+        met = error.__context__
+        silent = isinstance(met, OSError) and not isinstance(met, ValueError)
+        if silent or status >= 500 or status in (*STUMBLES, 408):
+            return RunError(f"{said}; if the address is right, try again later")
+        return InputError(said)
 
     def _clear(self, item: Mapping[str, Any]) -> bool:
         properties = item.get("properties")

@@ -283,6 +283,13 @@ def test_what_names_no_scene_is_refused_before_anything_starts(tmp_path, capsys,
     assert not (tmp_path / "out").exists()
 
 
+def test_a_search_whose_server_is_down_is_a_failed_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("geocamss.scene.stac.WAITS", (0.01,))
+    assert main(["map", "--stac", "http://127.0.0.1:9", "-o", str(tmp_path / "out")]) == 1
+    assert "try again later" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path

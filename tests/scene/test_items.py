@@ -15,7 +15,7 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geocamss.errors import GeocamssWarning, InputError, SceneError
+from geocamss.errors import GeocamssWarning, InputError, RunError, SceneError
 from geocamss.scene.bundle import Bundle
 from geocamss.scene.catalog import StacSearch, find_scenes
 from geocamss.scene.gdal import gdal_path, is_remote
@@ -510,15 +510,25 @@ def test_all_times_that_the_client_knows_are_taken(start, end, lengths, is_open)
         assert StacSearch("http://x.org", datetime=text).datetime == text
 
 
-@pytest.mark.timeout(120)
-def test_a_server_that_is_no_api_is_named(tmp_path):
-    with serving(tmp_path) as server, pytest.raises(InputError, match=server.url):
-        find_scenes([], stac=StacSearch(server.url))
-    with pytest.raises(InputError, match=r"the search fails.*refused"):
+@pytest.mark.parametrize("where", ["", "http://127.0.0.1:99999/stac", "http://"])
+def test_a_server_that_is_no_api_is_named(tmp_path, where):
+    with serving(tmp_path) as server:
+        url = where or server.url
+        with pytest.raises(InputError, match=url):
+            find_scenes([], stac=StacSearch(url))
+
+
+def test_an_api_that_is_down_is_no_mistake_of_the_user(monkeypatch):
+    """From the first, for good after a page, or out of order: a script may try again later."""
+    monkeypatch.setattr("geocamss.scene.stac.WAITS", (0.01, 0.01))
+    with pytest.raises(RunError, match=r"the search fails.*refused.*try again later"):
         find_scenes([], stac=StacSearch("http://127.0.0.1:9/stac"))
-    with stac_api([]) as api:
+    with stac_api([item(f"s{i}", new_assets()) for i in range(5)]) as api:
+        api.stumbles = 100
+        with pytest.raises(RunError, match=r"the search fails.*503.*try again later"):
+            find_scenes([], stac=StacSearch(api.url))
         api.broken = True
-        with pytest.raises(InputError, match="the search fails"):
+        with pytest.raises(RunError, match="the search fails"):
             find_scenes([], stac=StacSearch(api.url))
 
 
