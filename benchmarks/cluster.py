@@ -1,13 +1,15 @@
 """What Dask costs, and what it brings.
 
-    python -m benchmarks.cluster --scenes 8            two workers against one, and against a loop
+    python -m benchmarks.cluster --scenes 8            two workers against one, and against loops
     python -m benchmarks.cluster --tasks 100000        a scheduler with that many tasks of no work
     python -m benchmarks.cluster --tasks 100000 --threads 1000        as if there were more workers
 
 The first writes scenes of noise and maps them with the model that is given: with ``predict`` in a
-loop, with one worker, and with two, each with one thread. On a machine with other work to do only
-its processor times mean anything; they are printed beside the wall clock's. Each run begins with
-an empty process, and a job starts its cluster besides: what one tiny scene takes is told as well.
+loop, with two such loops at once that have half of the scenes each and know nothing of one another,
+with one worker, and with two, each with one thread. Cores share caches and the way to memory: more
+than the two loops bring against the one, no cluster brings on that machine. Where it has other work
+to do only processor times mean anything; they are printed beside the wall clock's. Each run begins
+with an empty process, and a job starts its cluster besides: what one tiny scene takes is told too.
 
 The others send tasks through the same bounded window as ``geocamss map``. Client and scheduler
 share the measured process, so that its processor time and its memory are those of both. The window
@@ -24,6 +26,8 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +35,14 @@ import rasterio
 from rasterio.transform import from_origin
 
 LOOP = """
-import sys, torch
+import pathlib, sys, torch
 import geocamss
 torch.set_num_threads(1)
 model, out, *scenes = sys.argv[1:]
 if __name__ == "__main__":
-    for number, scene in enumerate(scenes):
-        geocamss.predict(scene, f"{out}/{number}", model=model, outputs=["classes", "confidence"])
+    for scene in scenes:
+        there = f"{out}/{pathlib.Path(scene).stem}"
+        geocamss.predict(scene, there, model=model, outputs=["classes", "confidence"])
 """
 
 JOB = """
@@ -50,6 +55,28 @@ if __name__ == "__main__":
     )
     sys.exit(len(result.failed))
 """
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took."""
+
+    wall: float
+    """Seconds of the wall clock."""
+
+    processor: float
+    """Seconds of processors, of the run and all that it started."""
+
+    def __str__(self) -> str:
+        return f"wall {self.wall:7.1f} s, processor {self.processor:7.1f} s"
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.wall - other.wall, self.processor - other.processor)
+
+    def beside(self, other: Cost) -> str:
+        """How much more than another it took."""
+        wall, processor = self.wall / other.wall, self.processor / other.processor
+        return f"{100 * (wall - 1):+.1f} % (wall), {100 * (processor - 1):+.1f} % (processor)"
 
 
 def write_scenes(folder: Path, count: int, side: int) -> list[str]:
@@ -79,37 +106,45 @@ def write_scenes(folder: Path, count: int, side: int) -> list[str]:
     return names
 
 
-def timed(code: str, *arguments: str) -> tuple[float, float]:
-    """Seconds of the wall clock and of processors, of a script and all that it starts."""
+def timed(code: str, *calls: Sequence[str]) -> Cost:
+    """What a script and all that it starts take, called with each of these arguments at once."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
         script.write(code)
         script.flush()
-        subprocess.run([sys.executable, script.name, *arguments], check=True, env=env)
+        program = [sys.executable, script.name]
+        started = [subprocess.Popen([*program, *call], env=env) for call in calls]
+        codes = [process.wait() for process in started]
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    if any(codes):
+        sys.exit(f"a run has failed, with exit codes {codes}")
+    return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def all_ways(folder: Path, scenes: list[str], model: str) -> dict[str, tuple[float, float]]:
-    """Seconds of a loop, of one worker and of two, on the same scenes; stops where maps differ."""
+def all_ways(folder: Path, scenes: list[str], model: str) -> dict[str, Cost]:
+    """What each way takes, on the same scenes; stops where maps differ."""
+    halves = [scenes[::2], scenes[1::2] or scenes]
     runs = {
-        "predict in a loop": timed(LOOP, model, f"{folder}/loop", *scenes),
-        "map, one worker": timed(JOB, "1", model, f"{folder}/one", *scenes),
-        "map, two workers": timed(JOB, "2", model, f"{folder}/two", *scenes),
+        "predict in a loop": timed(LOOP, [model, f"{folder}/loop", *scenes]),
+        "two loops at once": timed(
+            LOOP, *([model, f"{folder}/half{n}", *half] for n, half in enumerate(halves))
+        ),
+        "map, one worker": timed(JOB, ["1", model, f"{folder}/one", *scenes]),
+        "map, two workers": timed(JOB, ["2", model, f"{folder}/two", *scenes]),
     }
-    for number, name in enumerate(Path(scene).stem for scene in scenes):
-        loop = Path(folder, "loop", str(number), "classes.tif").read_bytes()
-        for job in ("one", "two"):
-            if Path(folder, job, name, "classes.tif").read_bytes() != loop:
-                sys.exit(f"the class raster of {name} differs from that of predict")
+    for name in (Path(scene).stem for scene in scenes):
+        loop = Path(folder, "loop", name, "classes.tif").read_bytes()
+        for other in Path(folder).glob(f"*/{name}/classes.tif"):
+            if other.read_bytes() != loop:
+                sys.exit(f"the class raster {other} differs from that of predict")
     return runs
 
 
 def compare(count: int, side: int, model: str) -> None:
-    """A loop, one worker and two, on the same scenes; and what they take to begin."""
+    """All ways on the same scenes; and what each takes to begin."""
     with tempfile.TemporaryDirectory() as folder:
         places = {name: Path(folder, name) for name in ("tiny", "scenes")}
         for place in places.values():
@@ -118,17 +153,18 @@ def compare(count: int, side: int, model: str) -> None:
         begun = all_ways(places["tiny"], tiny, model)
         runs = all_ways(places["scenes"], write_scenes(places["scenes"], count, side), model)
     print(f"{count} scenes of {side} x {side} pixels, {model}; class rasters byte for byte equal")
-    for name, (wall, processor) in runs.items():
-        print(f"{name:20}  wall {wall:8.1f} s  processor {processor:8.1f} s", end="")
-        print(f"  with one tiny scene {begun[name][0]:6.1f} s and {begun[name][1]:6.1f} s")
-    own = {n: (w - begun[n][0], p - begun[n][1]) for n, (w, p) in runs.items()}
-    for what, (loop, one, two) in (
-        ("in all", runs.values()),
-        ("less the tiny scene", own.values()),
-    ):
-        print(f"{what}: two workers against one {one[0] / two[0]:.2f} x (wall);", end=" ")
-        print(f"one worker against the loop {100 * (one[0] / loop[0] - 1):+.1f} % (wall),", end=" ")
-        print(f"{100 * (one[1] / loop[1] - 1):+.1f} % (processor)")
+    for name, cost in runs.items():
+        print(f"{name:20}  {cost}  with one tiny scene {begun[name]}")
+    print_ratios("in all", *runs.values())
+    print_ratios("less the tiny scene", *(cost - begun[name] for name, cost in runs.items()))
+
+
+def print_ratios(what: str, loop: Cost, loops: Cost, one: Cost, two: Cost) -> None:
+    """How the ways stand to one another."""
+    print(f"{what}: two workers against one {one.wall / two.wall:.2f} x (wall),", end=" ")
+    print(f"two loops against one {loop.wall / loops.wall:.2f} x;", end=" ")
+    print(f"one worker against the loop {one.beside(loop)},", end=" ")
+    print(f"two workers against the two loops {two.beside(loops)}")
 
 
 def simulate(count: int, threads: int) -> None:
