@@ -182,3 +182,27 @@ def test_a_token_is_seen_when_one_of_its_pixels_is_valid(row, col):
     seen = tokens_seen(valid, STRIDE)
     assert seen.sum() == 1
     assert seen[0, row // STRIDE, col // STRIDE]
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize(
+    ("rows", "cols", "part"),
+    [
+        ((0, 192), (0, 129), (slice(0, 192), slice(0, 192))),
+        ((3, 64), (70, 72), (slice(0, 64), slice(64, 128))),
+        ((130, 192), (60, 130), (slice(128, 192), slice(0, 192))),
+    ],
+)
+def test_only_the_part_with_data_is_looked_at(tiny, sampling, rows, cols, part):
+    """What lies beyond a scene's edge costs nothing, and says nothing."""
+    chips, valid, corners = batch(1, 192)
+    valid[:] = False
+    valid[:, slice(*rows), slice(*cols)] = True
+    valid[:, rows[0] + 1, cols[0]] = False  # a gap within
+    corner = corners + torch.tensor([part[0].start, part[1].start])
+    alone = tiny(chips[:, :, *part], valid[:, *part], corner, sampling)
+    found = tiny(chips, valid, corners, sampling)
+    assert torch.equal(found[:, :, *part], alone)
+    outside = torch.ones(192, 192, dtype=torch.bool)
+    outside[part] = False
+    assert (found[:, :, outside] == 1 / 4).all()

@@ -23,6 +23,10 @@ from geocamss.models.segmenter import Sampling
 
 __all__ = ["CamssSegmenter"]
 
+GRAIN = 8
+"""The part of a chip that holds data is cut out in steps of so many tokens: processors prepare
+themselves for every shape anew."""
+
 
 class CamssSegmenter:
     """CAM-Seg behind the ``Segmenter`` protocol.
@@ -84,7 +88,8 @@ class CamssSegmenter:
 
         Chips go through one by one on a CPU: matrix products of different heights may differ in
         their last bits, a chip's result must not depend on its company, and one chip keeps the
-        cores busy.
+        cores busy. Where a chip has no data at its sides, they are left out there, and all classes
+        are equally likely.
 
         Raises:
             ModelError: the chips' bands or size are not what the card says, or the network has no
@@ -101,15 +106,32 @@ class CamssSegmenter:
     ) -> Tensor:
         self._check(chips, valid)
         Draw.of(sampling, self._card).check(self._fast, f"model {self._card.name!r}")
-        group = 1 if self._device.type == "cpu" else len(chips)
         with torch.inference_mode():
-            parts = [slice(first, first + group) for first in range(0, len(chips), group)]
-            return torch.cat(
-                [
-                    self._segment(chips[p], valid[p], corners[p], sampling, entropies=entropies)
-                    for p in parts
-                ]
-            )
+            if self._device.type != "cpu":
+                return self._segment(chips, valid, corners, sampling, entropies=entropies)
+            said = [
+                self._with_data(chips[p], valid[p], corners[p], sampling, entropies=entropies)
+                for p in (slice(index, index + 1) for index in range(len(chips)))
+            ]
+            return said[0] if len(said) == 1 else torch.cat(said)
+
+    def _with_data(
+        self, chip: Tensor, valid: Tensor, corner: Tensor, sampling: Sampling, *, entropies: bool
+    ) -> Tensor:
+        """Segment one chip, of which only the part that holds data is looked at.
+
+        At the edge of a scene that can be a small part; what lies beyond is nobody's business.
+        """
+        rows, cols = _extent(valid[0], GRAIN * self._fast.stride)
+        if (rows.stop - rows.start, cols.stop - cols.start) == valid.shape[1:]:
+            return self._segment(chip, valid, corner, sampling, entropies=entropies)
+        corner = corner + torch.tensor([rows.start, cols.start])
+        said = self._segment(
+            chip[:, :, rows, cols], valid[:, rows, cols], corner, sampling, entropies=entropies
+        )
+        whole = said.new_full((*said.shape[:2], *valid.shape[1:]), 1 / len(self._card.classes))
+        whole[:, :, rows, cols] = said
+        return whole
 
     def _check(self, chips: Tensor, valid: Tensor) -> None:
         bands = len(self._card.bands)
@@ -142,16 +164,28 @@ class CamssSegmenter:
         tokens = (corners // self._fast.stride).to(self._device)
         size = (seen.shape[1], seen.shape[2], self._fast.head.latent)
         order = turns(tokens, *size[:2])
-        total = chips.new_zeros((), dtype=torch.float32)
-        for sample in range(samples):
+
+        def say(sample: int) -> Tensor:
             noise = partial(_noise, tokens, size, sampling.seed, sample)
             latents = draw(self._fast, guide[-1], seen, how, noise=noise, turns=order)
             logits = self._fast.decode(latents, guide)  # (B, K, H, W)
             said = torch.softmax(logits.float() / self._card.temperature, dim=1)
-            if entropies:
-                said = torch.cat([said, entropy(said)], dim=1)
-            total = total + said
-        return total / samples  # (B, K, H, W), or K + 1 with the entropies
+            return torch.cat([said, entropy(said)], dim=1) if entropies else said
+
+        total = say(0)  # (B, K, H, W), or K + 1 with the entropies
+        for sample in range(1, samples):
+            total = total + say(sample)
+        return total / samples if samples > 1 else total
+
+
+def _extent(valid: Tensor, grain: int) -> tuple[slice, slice]:
+    """Rows and columns of a chip, in steps of ``grain``, that hold all its data; all if none."""
+    sides = []
+    for axis in (1, 0):
+        size = valid.shape[1 - axis]
+        found = torch.nonzero(valid.any(dim=axis)).flatten().tolist() or [0, size - 1]
+        sides.append(slice(found[0] // grain * grain, min(size, (found[-1] // grain + 1) * grain)))
+    return sides[0], sides[1]
 
 
 def _noise(tokens: Tensor, size: tuple[int, int, int], seed: int, sample: int, step: int) -> Tensor:
