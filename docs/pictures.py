@@ -1,20 +1,23 @@
 """Makes the pictures of the demo scene anew, for a new model: ``python -m docs.pictures``.
 
-Needs Chromium and its driver. A folder that ``geocamss predict tiles/demo.tif`` has written may be
-given; left out, the demo scene is mapped.
+Needs Chromium and its driver, and QGIS in the system's Python. A folder that ``geocamss predict
+tiles/demo.tif`` has written may be given; left out, the demo scene is mapped.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from base64 import b64decode
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from PIL import Image
 from selenium.webdriver import ActionChains
 
+from geocamss.doctor import SYSTEM_PYTHON
 from tests.chromium import chromium
 
 DOCS = Path(__file__).resolve().parent
@@ -25,14 +28,24 @@ SIZE = 1200, 760
 PLACE = 150, -60
 """What is clicked, in pixels right of the map's middle and below it."""
 
+QUALITY = 80
+"""Of a WebP picture, in percent."""
+
 MOST_BYTES = 300_000
-"""A picture of the page is never larger."""
+"""A picture of a window is never larger."""
 
 
 def draw(out: Path) -> None:
     """Take the pictures from a folder of outputs."""
     shutil.copy(out / "preview.png", DOCS / "demo.png")
-    target = DOCS / "page.webp"
+    for target, draw_window in ((DOCS / "page.webp", draw_page), (DOCS / "qgis.webp", draw_qgis)):
+        draw_window(out, target)
+        if target.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{target}: larger than {MOST_BYTES:,} bytes")
+
+
+def draw_page(out: Path, target: Path) -> None:
+    """The page in a browser, after a click."""
     with TemporaryDirectory() as folder, chromium(Path(folder)) as browser:
         browser.open((out / "preview.html").resolve().as_uri(), size=SIZE)
         canvas = browser.driver.find_element("id", "map")
@@ -40,11 +53,18 @@ def draw(out: Path) -> None:
         mouse.move_to_element_with_offset(canvas, *PLACE).click().perform()
         browser.wait(browser.readout)  # the classes are there by then
         browser.frame()
-        kind = {"format": "webp", "quality": 80}
+        kind = {"format": "webp", "quality": QUALITY}
         shot = browser.driver.execute_cdp_cmd("Page.captureScreenshot", kind)
     target.write_bytes(b64decode(shot["data"]))
-    if target.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{target}: larger than {MOST_BYTES:,} bytes")
+
+
+def draw_qgis(out: Path, target: Path) -> None:
+    """The project in QGIS."""
+    with TemporaryDirectory() as folder:
+        picture = Path(folder) / "qgis.png"
+        command = [SYSTEM_PYTHON, DOCS / "qgis_picture.py", out / "map.qgz", picture]
+        subprocess.run(command, check=True)  # noqa: S603  (our own script)
+        Image.open(picture).save(target, quality=QUALITY)
 
 
 def main() -> None:

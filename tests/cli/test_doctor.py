@@ -68,7 +68,7 @@ def test_libraries_are_looked_for_as_the_package_asks_for_them():
         asked = {Requirement(text).name for text in extras[extra]}
         assert {homes[library][0] for library in libraries} == asked
     # What is not looked for is for those who work on the package.
-    assert extras.keys() - doctor.EXTRAS.keys() == {"test", "docs", "dev"}
+    assert extras.keys() - doctor.EXTRAS.keys() == {"bench", "test", "docs", "dev"}
 
 
 def test_a_qgis_without_a_program_is_found(monkeypatch, tmp_path):
