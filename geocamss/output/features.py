@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +34,11 @@ BATCH = 50_000
 BATCH_VERTICES = 2_000_000
 """Vertices of a batch before it is simplified, unless one feature has more."""
 
-_RING_VERTICES = 500_000
+_RING_VERTICES = 250_000
 """Vertices whose borders are simplified at once."""
+
+_THREADS = 2
+"""Simplify side by side. More would wait for Python's lock, and each takes memory."""
 
 
 @dataclass(frozen=True)
@@ -150,21 +154,20 @@ class Shaper:
         self, rows: Ints, columns: Ints, rings: Ints, corners: Corners
     ) -> tuple[Ints, Ints, Ints]:
         """Rings with fewer vertices."""
-        kept = [np.zeros(0, dtype=bool)]
-        first = 0
-        while first < len(rings) - 1:
-            room = np.searchsorted(rings, rings[first] + _RING_VERTICES, side="right") - 1
-            last = max(int(room), first + 1)
-            part = slice(rings[first], rings[last])
-            offsets = rings[first : last + 1] - rings[first]
-            borders = split_rings(rows[part], columns[part], offsets, corners)
-            stays = simplify_borders(
-                borders, self._shaping.simplify, self._scales(borders), corners
-            )
-            kept.append(stays[borders.places])
-            first = last
+
+        def kept(part: slice) -> NDArray[np.bool_]:
+            """Which vertices of some rings stay, each ring's last one aside."""
+            vertices = slice(rings[part.start], rings[part.stop])
+            offsets = rings[part.start : part.stop + 1] - rings[part.start]
+            borders = split_rings(rows[vertices], columns[vertices], offsets, corners)
+            scales = self._scales(borders)
+            stays = simplify_borders(borders, self._shaping.simplify, scales, corners)
+            return np.asarray(stays[borders.places])
+
+        with ThreadPoolExecutor(_THREADS) as threads:
+            parts = list(threads.map(kept, _ring_parts(rings)))
         lengths = np.diff(rings) - 1
-        keep = np.concatenate(kept)
+        keep = np.concatenate([np.zeros(0, dtype=bool), *parts])
         vertices = ragged(rings[:-1], lengths)[keep]
         ends = np.concatenate(([0], np.cumsum(keep)))[np.concatenate(([0], np.cumsum(lengths)))]
         counts = np.diff(ends)
@@ -231,6 +234,16 @@ class Shaper:
         if t.determinant > 0:  # rows counted upward: a mirror image
             found = shapely.reverse(found)
         return np.asarray(found)
+
+
+def _ring_parts(rings: Ints) -> Iterator[slice]:
+    """Rings in parts of ``_RING_VERTICES``, or of a single one that has more."""
+    first = 0
+    while first < len(rings) - 1:
+        room = np.searchsorted(rings, rings[first] + _RING_VERTICES, side="right") - 1
+        last = max(int(room), first + 1)
+        yield slice(first, last)
+        first = last
 
 
 def _polygons(

@@ -26,7 +26,7 @@ within one, a round takes a good part of what can be taken: rounds are few, howe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ __all__ = ["simplify_borders"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Levels = NDArray[np.int16]
 Bools = NDArray[np.bool_]
 
 LEAN = 0.0049
@@ -54,8 +55,11 @@ _PASSES = 2
 _AT_ONCE = 1 << 18
 """Points that are looked at at once."""
 
-_UNKNOWN = -1
-_NEVER = np.iinfo(np.int64).max
+_UNKNOWN = np.int16(-1)
+_NEVER = np.iinfo(np.int16).max
+
+_CHANCE_BITS = 48
+"""Behind a level of fifteen in one number that puts removals in order."""
 
 
 def simplify_borders(
@@ -77,7 +81,7 @@ def simplify_borders(
     long = lengths > 2
     now = ragged(borders.offsets[:-1][long], lengths[long])
     for _ in range(_PASSES):
-        _Removals(paths, now, np.full((_MOST, len(now)), _UNKNOWN)).take_all()
+        _Removals(paths, now).take_all()
         left = paths.kept[now]
         changed = np.zeros(len(borders), dtype=bool)
         changed[paths.border[now[~left]]] = True
@@ -102,6 +106,8 @@ class _Paths:
         """(v,) vertices that have not been taken out."""
         self.balance = np.zeros(len(borders), dtype=np.int64)
         """(m,) twice the pixels that one side has lost so far."""
+        self.known = np.full((_MOST, len(self.rows)), _UNKNOWN)
+        """(2, v) what ``levels`` gave for one or two vertices from here on, or ``_NEVER``."""
         self.border = np.repeat(np.arange(len(borders)), np.diff(borders.offsets))
         self.inner = np.ones(len(self.rows), dtype=bool)
         self.inner[borders.offsets[:-1]] = False
@@ -121,17 +127,17 @@ class _Paths:
         self._owner = owned[np.argsort(self.number[owned])]
         self._owned = self.number[self._owner]
 
-    def levels(self, first: Ints, last: Ints) -> Ints:
+    def levels(self, first: Ints, last: Ints) -> Levels:
         """How far the old border is from straight lines from vertex to vertex, in steps.
 
         There are eight steps from a distance to its double; ``_NEVER`` is beyond the tolerance.
         """
         between = last - first - 1
-        found = [np.zeros(0, dtype=np.int64)]
+        found = [np.zeros(0, dtype=np.int16)]
         for part in _parts(between, _AT_ONCE):
             square = self._displacement(first[part], last[part], between[part])
             # Exponent and two bits of the fraction: ordered as the numbers are.
-            level = square.view(np.int64) >> 50
+            level = (square.view(np.int64) >> 50).astype(np.int16)
             level[square > self._tolerance * self._tolerance] = _NEVER  # which may be infinite
             found.append(level)
         return np.concatenate(found)
@@ -141,14 +147,23 @@ class _Paths:
         vertex = ragged(first + 1, between)
         line = np.repeat(np.arange(len(first)), between)
         down, right = (scale[self.border[first]] for scale in self._scales)
-        dy = (self.rows[last] - self.rows[first]) * down
-        dx = (self.columns[last] - self.columns[first]) * right
-        y = (self.rows[vertex] - self.rows[first][line]) * down[line]
-        x = (self.columns[vertex] - self.columns[first][line]) * right[line]
-        dx, dy, square = dx[line], dy[line], (dx * dx + dy * dy)[line]
-        along = np.clip((x * dx + y * dy) / square, 0.0, 1.0)
-        x, y = x - along * dx, y - along * dy
-        return np.asarray(np.maximum.reduceat(x * x + y * y, np.cumsum(between) - between))
+        row, column = self.rows[first], self.columns[first]
+        dy = (self.rows[last] - row) * down
+        dx = (self.columns[last] - column) * right
+        square = dx * dx + dy * dy
+        y = (self.rows[vertex] - row[line]) * down[line]
+        x = (self.columns[vertex] - column[line]) * right[line]
+        dx, dy = dx[line], dy[line]
+        along = x * dx
+        along += y * dy
+        along /= square[line]
+        np.clip(along, 0.0, 1.0, out=along)
+        x -= along * dx
+        y -= along * dy
+        x *= x
+        y *= y
+        x += y
+        return np.asarray(np.maximum.reduceat(x, np.cumsum(between) - between))
 
     def cross(self, one: Ints, other: Ints) -> Ints:
         """Twice the area of the triangles of two vertices and the lattice's origin."""
@@ -158,22 +173,29 @@ class _Paths:
 
     def is_free(self, first: Ints, middle: Ints, last: Ints) -> Bools:
         """Whether triangles hold no corner but those of their border from first to last."""
-        area = self.cross(first, middle) + self.cross(middle, last) + self.cross(last, first)
+        rows, columns = (
+            np.stack([c[first], c[middle], c[last]]) for c in (self.rows, self.columns)
+        )
+        along = (rows[1] - rows[0]) * (columns[2] - columns[0])
+        area = np.abs(along - (rows[2] - rows[0]) * (columns[1] - columns[0]))
         free = np.ones(len(first), dtype=bool)
-        # A triangle of half a pixel holds no corner of a pixel but its own (Pick, 1899).
-        larger = np.flatnonzero(np.abs(area) != 1)
-        first, middle, last, area = first[larger], middle[larger], last[larger], area[larger]
-        rows = np.stack([self.rows[v] for v in (first, middle, last)])
-        columns = np.stack([self.columns[v] for v in (first, middle, last)])
-        points = np.abs(area) // 2 + np.ptp(rows, axis=0) + np.ptp(columns, axis=0) + 2
+        # A triangle of half a pixel holds no corner of a pixel but its own, and one of a whole
+        # pixel a single one besides, in the middle of a side (Pick, 1899).
+        one = np.flatnonzero(area == 2)
+        ends = first[one], last[one]
+        free[one] = self._is_free(rows[:, one], columns[:, one], *ends, _middles)
+        more = np.flatnonzero((area == 0) | (area > 2))
+        first, last, rows, columns = first[more], last[more], rows[:, more], columns[:, more]
+        points = area[more] // 2 + np.ptp(rows, axis=0) + np.ptp(columns, axis=0) + 2
         for part in _parts(points, _AT_ONCE):
-            free[larger[part]] = self._is_free(
-                rows[:, part], columns[:, part], first[part], last[part]
-            )
+            ends = first[part], last[part]
+            free[more[part]] = self._is_free(rows[:, part], columns[:, part], *ends, _points_within)
         return free
 
-    def _is_free(self, rows: Ints, columns: Ints, first: Ints, last: Ints) -> Bools:
-        triangle, row, column = _lattice_points(rows, columns)
+    def _is_free(
+        self, rows: Ints, columns: Ints, first: Ints, last: Ints, points: _Points
+    ) -> Bools:
+        triangle, row, column = points(rows, columns)
         found = np.flatnonzero(self._corners.at(row, column))
         triangle, row, column = triangle[found], row[found], column[found]
         inside = _inside(rows[:, triangle], columns[:, triangle], row, column)
@@ -194,11 +216,11 @@ class _Paths:
 class _Removals:
     """What may still be taken out of some borders."""
 
-    def __init__(self, paths: _Paths, now: Ints, levels: Ints) -> None:
+    def __init__(self, paths: _Paths, now: Ints) -> None:
         self._paths = paths
         self._now = now
-        """(n,) vertices that are left, border by border."""
-        self._levels = levels
+        """(n,) vertices that are left, border by border, ends included."""
+        self._levels = np.take(paths.known, now, axis=1)
         """(2, n) of the displacement if one or two vertices are taken out from here on; ``_NEVER``
         where that is not possible."""
 
@@ -212,39 +234,38 @@ class _Removals:
     def _rate(self) -> None:
         """Find out the levels that are not known."""
         now, paths = self._now, self._paths
-        inner = np.append(paths.inner[now], np.zeros(_MOST, dtype=bool))
-        fits = inner[: len(now)].copy()
-        for count in range(1, _MOST + 1):
-            levels = self._levels[count - 1]
-            fits &= inner[count - 1 : count - 1 + len(now)]
-            at = np.flatnonzero(levels < 0)
-            levels[at] = _NEVER
-            at = at[fits[at]]
+        for count, (levels, known) in enumerate(zip(self._levels, paths.known, strict=True), 1):
+            unknown = at = np.flatnonzero(levels == _UNKNOWN)
+            levels[unknown] = _NEVER
+            for step in range(count):  # behind an inner vertex there is another
+                at = at[paths.inner[now[at + step]]]
             at = at[paths.number[now[at - 1]] != paths.number[now[at + count]]]
             levels[at] = paths.levels(now[at - 1], now[at + count])
+            known[now[unknown]] = levels[unknown]
 
     def _leave_what_is_done(self) -> None:
         """Forget the borders that have nothing to take out."""
         border = self._paths.border[self._now]
-        some = (self._levels < _NEVER).any(axis=0)
+        some = np.minimum(*self._levels) < _NEVER
         waits = np.zeros(len(self._paths.budget), dtype=bool)
         waits[border[some]] = True
-        left = waits[border]
-        if not left.all():
-            self._now, self._levels = self._now[left], self._levels[:, left]
+        left = np.flatnonzero(waits[border])
+        if len(left) < len(border):
+            self._now, self._levels = self._now[left], np.take(self._levels, left, axis=1)
 
     def _take(self) -> None:
         """Take out what is best in its reach."""
-        at, count = self._best()
+        at, count, order = self._best()
         if not len(at):
             return
-        good = self._is_balanced(at, count)
-        good[good] = free = self._is_free(at[good], count[good])  # takes the most time
+        net = self._net(at, count)
+        good = self._is_balanced(at, net, order)
+        good[good] = free = self._is_free(at[good], count[good])
         if not free.all():
-            good[good] = self._is_balanced(at[good], count[good])
+            good[good] = self._is_balanced(at[good], net[good], order[good])
         self._levels[count[~good] - 1, at[~good]] = _NEVER
         at, count = at[good], count[good]
-        np.add.at(self._paths.balance, self._paths.border[self._now[at]], self._net(at, count))
+        np.add.at(self._paths.balance, self._paths.border[self._now[at]], net[good])
         gone = ragged(at, count)
         self._paths.kept[self._now[gone]] = False
         # What began or ended beside them is another removal now.
@@ -254,23 +275,25 @@ class _Removals:
         self._levels[:, at + count] = _UNKNOWN
         stays = np.ones(len(self._now), dtype=bool)
         stays[gone] = False
-        self._now, self._levels = self._now[stays], self._levels[:, stays]
+        left = np.flatnonzero(stays)
+        self._now, self._levels = self._now[left], np.take(self._levels, left, axis=1)
 
-    def _best(self) -> tuple[Ints, Ints]:
-        """Removals that are better than any other in reach: where, and of how many vertices."""
-        level = self._levels.min(axis=0)
-        chance = self._paths.chance[self._now]
+    def _best(self) -> tuple[Ints, Ints, Ints]:
+        """Removals that are better than any other in reach.
+
+        Returns:
+            Where, of how many vertices, and numbers that put them in their order.
+        """
+        level = np.minimum(*self._levels)
+        order = level.astype(np.int64) << _CHANCE_BITS | self._paths.chance[self._now]
         best = level < _NEVER
-        border = self._paths.border[self._now]
+        # Two borders have two ends between their inner vertices: none is in the other's reach.
         for step in range(1, _MOST + 1):
-            one, other = slice(None, -step), slice(step, None)
-            apart = border[one] != border[other]
-            less = level[other] < level[one]
-            less |= (level[other] == level[one]) & (chance[other] < chance[one])
-            best[one] &= ~less | apart
-            best[other] &= less | (level[one] == _NEVER) | apart
+            less = order[step:] < order[:-step]
+            best[:-step] &= ~less
+            best[step:] &= less
         at = np.flatnonzero(best)
-        return at, 1 + self._levels[:, at].argmin(axis=0)
+        return at, 1 + (self._levels[1, at] < self._levels[0, at]), order[at]
 
     def _is_free(self, at: Ints, count: Ints) -> Bools:
         """Whether the triangles of removals are free; of several vertices, the first goes first."""
@@ -282,51 +305,71 @@ class _Removals:
             free[more] = self._paths.is_free(now[at[more] - 1], now[middle], now[middle + 1])
         return free
 
-    def _is_balanced(self, at: Ints, count: Ints) -> Bools:
+    def _is_balanced(self, at: Ints, net: Ints, order: Ints) -> Bools:
         """Which removals may go, so that each border stays within its budget.
 
-        They are asked in the order of their displacement, and those that take from one side of
-        their border go as long as others, that give to it, make up for them.
+        They are asked in their order, and those that take from one side of their border go as long
+        as others, that give to it, make up for them.
         """
         paths = self._paths
-        net = self._net(at, count)
         border = paths.border[self._now[at]]
-        order = np.lexsort((paths.chance[self._now[at]], self._levels[count - 1, at], border))
-        begins = np.flatnonzero(np.append(True, border[1:] != border[:-1])[: len(border)])
-        owner = border[begins]
-        sizes = np.diff(np.append(begins, len(border)))
-        taken, given = np.maximum(net[order], 0), np.maximum(-net[order], 0)
-        all_taken, all_given = _running(taken, begins, sizes), _running(given, begins, sizes)
+        good = net == 0
+        # Most borders need no order: all that is asked of them goes at once, or nothing.
+        asked = np.flatnonzero(~good)
+        begins, sizes = _groups(border[asked])
+        owner = border[asked[begins]]
         room = paths.budget[owner] - paths.balance[owner]
         other_room = paths.budget[owner] + paths.balance[owner]
-        back = _sums(given, begins)
-        while True:
-            takes = all_taken <= np.repeat(room + back, sizes)
-            there = _sums(taken * takes, begins)
-            gives = all_given <= np.repeat(other_room + there, sizes)
-            before, back = back, _sums(given * gives, begins)
-            if np.array_equal(before, back):
-                break
-        good = np.empty(len(at), dtype=bool)
-        good[order] = np.where(taken > 0, takes, gives | (given == 0))
+        taken, given = (
+            _sums(np.maximum(net[asked], 0), begins),
+            _sums(np.maximum(-net[asked], 0), begins),
+        )
+        all_go = (taken <= room + given) & (given <= other_room + taken)
+        good[asked[np.repeat(all_go, sizes)]] = True
+        none = (sizes == 1) | ((room + given == 0) | (other_room + taken == 0))
+        some = ~all_go & ~none
+        asked = asked[np.repeat(some, sizes)]
+        by_order = np.lexsort((order[asked], border[asked]))
+        asked = asked[by_order]
+        good[asked] = _in_order(net[asked], sizes[some], room[some], other_room[some])
         return good
 
     def _net(self, at: Ints, count: Ints) -> Ints:
         """Twice the pixels that one side loses by removals; what the other wins."""
         now, cross = self._now, self._paths.cross
-        net = cross(now[at + count], now[at - 1])
-        for step in range(_MOST + 1):
-            more = count >= step
-            net[more] += cross(now[at[more] + step - 1], now[at[more] + step])
-        return net
+        before, first, last, behind = now[at - 1], now[at], now[at + count - 1], now[at + count]
+        way = cross(before, first) + cross(first, last) + cross(last, behind)
+        return np.asarray(way + cross(behind, before))
 
 
-def _scattered(numbers: Ints) -> NDArray[np.uint64]:
-    """Other numbers, each where chance may have thrown it; this is SplitMix64."""
+def _in_order(net: Ints, sizes: Ints, room: Ints, other_room: Ints) -> Bools:
+    """Which of the removals of some borders may go, each border's in their order.
+
+    Args:
+        net: what each takes from one side, or gives to it if negative; never 0.
+        sizes: number of removals of each border.
+        room: what may be taken from each border's side.
+        other_room: what may be given to it.
+    """
+    begins = np.cumsum(sizes) - sizes
+    taken, given = np.maximum(net, 0), np.maximum(-net, 0)
+    all_taken, all_given = _running(taken, begins, sizes), _running(given, begins, sizes)
+    back = _sums(given, begins)
+    while True:
+        takes = all_taken <= np.repeat(room + back, sizes)
+        there = _sums(taken * takes, begins)
+        gives = all_given <= np.repeat(other_room + there, sizes)
+        before, back = back, _sums(given * gives, begins)
+        if np.array_equal(before, back):
+            return np.where(net > 0, takes, gives)
+
+
+def _scattered(numbers: Ints) -> Ints:
+    """Other numbers of 48 bits, each where chance may have thrown it; this is SplitMix64."""
     z = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(z ^ z >> np.uint64(31))
+    return np.asarray((z ^ z >> np.uint64(31)) >> np.uint64(64 - _CHANCE_BITS)).view(np.int64)
 
 
 def _parts(sizes: Ints, most: int) -> Iterator[slice]:
@@ -340,6 +383,12 @@ def _parts(sizes: Ints, most: int) -> Iterator[slice]:
         first = last
 
 
+def _groups(keys: Ints) -> tuple[Ints, Ints]:
+    """Where runs of equal numbers begin, and how long they are."""
+    begins = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
+    return begins, np.diff(np.append(begins, len(keys)))
+
+
 def _sums(values: Ints, begins: Ints) -> Ints:
     """Sums of groups that begin at the given places."""
     return np.asarray(np.add.reduceat(values, begins)) if len(begins) else values[:0]
@@ -351,7 +400,21 @@ def _running(values: Ints, begins: Ints, sizes: Ints) -> Ints:
     return np.asarray(total - np.repeat(total[begins] - values[begins], sizes))
 
 
-def _lattice_points(rows: Ints, columns: Ints) -> tuple[Ints, Ints, Ints]:
+_Points = Callable[[Ints, Ints], tuple[Ints, Ints, Ints]]
+"""Gives lattice points of triangles, see ``_points_within``."""
+
+
+def _middles(rows: Ints, columns: Ints) -> tuple[Ints, Ints, Ints]:
+    """The corner of pixels in the middle of a side of triangles that have one such side."""
+    row, column = np.empty_like(rows[0]), np.empty_like(rows[0])
+    for one, other in ((0, 1), (1, 2), (2, 0)):
+        y, x = rows[one] + rows[other], columns[one] + columns[other]
+        even = (y | x) & 1 == 0
+        row[even], column[even] = y[even] >> 1, x[even] >> 1
+    return np.arange(len(row)), row, column
+
+
+def _points_within(rows: Ints, columns: Ints) -> tuple[Ints, Ints, Ints]:
     """Corners of pixels in triangles, and maybe some beside them.
 
     Args:
