@@ -82,7 +82,15 @@ def test_a_model_tells_its_whole_card(small_model, capsys) -> None:
 def test_people_read_the_card(small_model, capsys) -> None:
     assert main(["info", str(small_model)]) == 0
     text = capsys.readouterr().out
-    for part in ("small, version 1", "red, green, blue", "0.5 m", "[odd] name", "CC0-1.0", "mIoU"):
+    for part in (
+        "small, version 1",
+        "red, green, blue",
+        "0.5 m",
+        "[odd] name",
+        "CC0-1.0",
+        "mIoU",
+        "temperature",
+    ):
         assert part in text
 
 

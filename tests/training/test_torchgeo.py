@@ -97,7 +97,7 @@ def ground(tmp_path_factory):
         pixels = rng.integers(0, most, (bands, HEIGHT + 2 * more, WIDTH + 2 * more), dtype=np.uint8)
         with rasterio.open(
             path, "w", driver="GTiff", count=bands, height=pixels.shape[1], width=pixels.shape[2],
-            dtype="uint8", crs="EPSG:32612",
+            dtype="uint8", crs="EPSG:32612", photometric="MINISBLACK",  # its fourth is no alpha
             transform=from_origin(LEFT - more * PIXEL, TOP + more * PIXEL, PIXEL, PIXEL),
         ) as file:  # fmt: skip
             file.write(pixels)

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geocamss.errors import GeocamssWarning, InputError, ReadError, RecipeError
-from geocamss.scene.catalog import SceneSource, find_scenes
+from geocamss.errors import GeocamssWarning, InputError, ReadError, RecipeError, SceneError
+from geocamss.scene.catalog import RASTERS, SceneSource, find_scenes
 from geocamss.scene.gdal import gdal_environment
 from geocamss.scene.grid import choose_grid
+from geocamss.scene.resolve import find_product
 from geocamss.scene.scene import Scene
 from geocamss.training.pretrain.recipe import ImageSource
 from geocamss.training.sources import IGNORED, LabeledImage
@@ -38,7 +39,8 @@ def load_images(source: ImageSource, data: Path) -> list[LabeledImage]:
     Raises:
         RecipeError: no file is there, or none can be read.
     """
-    paths = [path for pattern in source.images for path in sorted(data.glob(pattern))]
+    named = [path for pattern in source.images for path in sorted(data.glob(pattern))]
+    paths = list(dict.fromkeys(file for path in named for file in _below(path)))
     if not paths:
         raise RecipeError(
             f"source {source.name!r}: no file {', '.join(source.images)} in {data}; "
@@ -52,6 +54,26 @@ def load_images(source: ImageSource, data: Path) -> list[LabeledImage]:
     if not found:
         raise RecipeError(f"source {source.name!r}: none of {len(scenes)} image(s) can be read")
     return found
+
+
+def _below(path: Path) -> Iterator[Path]:
+    """A file, a product, or all of these below a folder."""
+    if not path.is_dir() or _is_product(path):
+        yield path
+        return
+    for entry in sorted(path.iterdir()):
+        if entry.is_dir() and not entry.is_symlink():  # a link may lead back
+            yield from _below(entry)
+        elif entry.suffix.lower() in RASTERS:
+            yield entry
+
+
+def _is_product(folder: Path) -> bool:
+    """Whether a folder is one image of several files; a damaged one is told of when it is read."""
+    try:
+        return find_product(folder) is not None
+    except SceneError:
+        return True
 
 
 def _readable(scenes: tuple[SceneSource, ...], source: ImageSource) -> Iterator[LabeledImage]:
@@ -115,5 +137,6 @@ def _values(item: LabeledImage) -> Tensor:
 
 def _spread(image: Tensor, valid: Tensor, count: int) -> Tensor:
     """Valid pixels spread over an image, (C, N), about ``count`` of them at most."""
-    places = valid.reshape(-1).nonzero()[:, 0]
-    return image.flatten(1)[:, places[:: max(1, len(places) // max(count, 1))]]
+    places = valid.reshape(-1).nonzero()[:, 0].numpy()
+    chosen = places[:: max(1, len(places) // max(count, 1))]
+    return torch.from_numpy(image.flatten(1).numpy()[:, chosen])  # torch picks few types
