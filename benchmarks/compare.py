@@ -246,8 +246,9 @@ def main() -> None:
             f"{name}: {size['parameters'] / 1e6:.2f} M parameters, "
             f"{size['mpx_per_second']:.2f} Mpx/s, model alone"
         )
+    part = slice(options.crop)
     held_out = [
-        item.part(slice(options.crop), slice(options.crop))
+        item.part(part, part)
         for source in recipe.validation
         for item in load_source(source, card, options.data)
     ]
@@ -259,7 +260,7 @@ def main() -> None:
         "networks": sizes,
         "held out": {name: [asdict(s) for s in found] for name, found in clean.items()},
     }
-    demo = demo_scene(card)
+    demo = [item.part(part, part) for item in demo_scene(card)]
     if demo:
         found = report("Simulated demo scene", demo, models)
         result["demo"] = {name: [asdict(s) for s in each] for name, each in found.items()}

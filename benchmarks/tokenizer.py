@@ -30,7 +30,7 @@ from geocamss.models.camss.tokenizer import one_hot
 from geocamss.models.precision import fast_dtype
 from geocamss.training.objective import map_loss
 from geocamss.training.recipe import load_recipe
-from geocamss.training.sources import IGNORED, load_source
+from geocamss.training.sources import IGNORED, Source, load_source
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,6 +59,20 @@ class RoundTrip:
     miou: float
     boundary_f1: float
     line_recall: float
+
+
+def masks(path: Path, data: Path) -> tuple[list[Tensor], list[Tensor], int]:
+    """Masks of a recipe's pictures to train on, and those held out; and how many classes."""
+    recipe = load_recipe(path)
+    card = recipe.card_without_results()
+
+    def read(sources: Sequence[Source]) -> list[Tensor]:
+        chosen = [source for source in sources if source.kind == "pairs"]
+        images = [item for source in chosen for item in load_source(source, card, data)]
+        sizes = [[length // 16 * 16 for length in item.labels.shape] for item in images]
+        return [i.labels[:h, :w] for i, (h, w) in zip(images, sizes, strict=True)]
+
+    return read(recipe.sources), read(recipe.validation), len(card.classes)
 
 
 def chips(masks: Sequence[Tensor], generator: Generator) -> Tensor:
@@ -150,21 +164,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
     parser.add_argument("--minutes", type=float, default=4.0, help="training time of each")
     parser.add_argument("--seeds", type=int, default=1, help="how many of each")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--images", type=int, help="masks to send there and back; all by default")
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     options = parser.parse_args()
 
-    recipe = load_recipe(options.recipe)
-    card = recipe.card_without_results()
-    classes = len(card.classes)
-
-    def masks(sources: Sequence) -> list[Tensor]:
-        read = [s for s in sources if s.kind == "pairs"]
-        images = [item for source in read for item in load_source(source, card, options.data)]
-        sizes = [[length // 16 * 16 for length in item.labels.shape] for item in images]
-        return [i.labels[:h, :w] for i, (h, w) in zip(images, sizes, strict=True)]
-
-    training, held_out = masks(recipe.sources), masks(recipe.validation)[: options.images]
+    training, held_out, classes = masks(options.recipe, options.data)
+    held_out = held_out[: options.images]
     print(
         f"{len(training)} masks to train on, {len(held_out)} held out; {options.minutes:g} min each"
     )
@@ -173,7 +179,7 @@ def main() -> None:
             measure(train(kind, training, classes, options.minutes, seed), held_out, classes)
             for seed in range(options.seeds)
         ]
-        for kind in KINDS
+        for kind in options.kinds
     }
     names = [field.name for field in fields(RoundTrip)]
     print("\nRound trip of held-out masks, mean and spread over seeds")
