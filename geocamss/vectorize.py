@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geocamss.errors import InputError, OutputError
+from geocamss.heap import give_back_freed_memory, keep_freed_memory
 from geocamss.output.classmap import ClassMap
 from geocamss.output.legend import read_legend
 from geocamss.output.polygons import readings, write_polygons
@@ -63,7 +64,8 @@ def vectorize(
             in nodata, which have none, are left out. Holes of nodata stay.
         smooth: give each pixel the class of most pixels around it.
         simplify: meters by which borders may move to have fewer vertices. Neighbors keep their
-            border in common: there are no gaps and no overlaps.
+            border in common: there are no gaps and no overlaps. Each polygon keeps its area to the
+            hundredth, so that beyond two pixels hardly more vertices go.
         square: classes, by name or value, whose polygons get right angles; these may leave gaps
             and overlaps beside them.
         confidence: a raster of percent on the same pixels, uint8 with 255 where nothing is known.
@@ -98,7 +100,11 @@ def vectorize(
     scheme = read_legend(raster, source.band).scheme(numbers)
     chosen = class_values(square, scheme, numbers)
     shaping = replace(shaping, square=chosen)
-    written = write_polygons(source, target, scheme, shaping, tell=steps.add)
+    keep_freed_memory(one_heap=True)
+    try:
+        written = write_polygons(source, target, scheme, shaping, tell=steps.add)
+    finally:
+        give_back_freed_memory()
     names = tuple(entry.name for entry in scheme or () if numbers[entry.value] in written)
     return Vectorized(target, written.total(), names)
 

@@ -129,18 +129,20 @@ class Shaper:
         square_meters = area * self._unit
         if self.corners is not None:
             rows, columns, rings = self._simplified(rows, columns, rings, self.corners)
-        shapes = _polygons(rows, columns, rings, regions.polygons)
+            square_meters *= _areas(rows, columns, rings, regions.polygons) / regions.pixels
         perimeters = self._perimeters(rows, columns, rings, regions.polygons)
+        shapes = self._on_the_ground(rows, columns, rings, regions.polygons)
         chosen = np.flatnonzero(np.isin(regions.values, self._shaping.square))
         if len(chosen):
             exact = _polygons(regions.rows, regions.columns, regions.rings, regions.polygons)
             done, right_angled = self._squared(exact[chosen])
-            chosen = chosen[right_angled]
+            chosen, done = chosen[right_angled], done[right_angled]
         if len(chosen):
-            shapes[chosen] = done[right_angled]
-            perimeters[chosen] = self._perimeters(*_taken_apart(shapes[chosen]))
-        if self._shaping.simplify > 0 or len(chosen):
-            square_meters = square_meters * (shapely.area(shapes) / regions.pixels)
+            parts = _taken_apart(done)
+            perimeters[chosen] = self._perimeters(*parts)
+            shapes[chosen] = self._on_the_ground(*parts)
+            pixels = shapely.area(done)
+            square_meters[chosen] = area[chosen] * self._unit * (pixels / regions.pixels[chosen])
         fields = {
             "class": self._numbers[regions.values],
             "name": self._names[regions.values],
@@ -148,7 +150,7 @@ class Shaper:
             "area_m2": square_meters,
             "perimeter_m": perimeters,
         }
-        return Features(self._on_the_ground(shapes), fields)
+        return Features(shapes, fields)
 
     def _simplified(
         self, rows: Ints, columns: Ints, rings: Ints, corners: Corners
@@ -220,20 +222,16 @@ class Shaper:
         done, good = squared(_scaled(shapes, scale), np.maximum(x, y))
         return _scaled(done, 1 / scale), good
 
-    def _on_the_ground(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+    def _on_the_ground(
+        self, rows: Ints | Floats, columns: Ints | Floats, rings: Ints, polygons: Ints
+    ) -> NDArray[np.object_]:
         """Polygons in CRS coordinates; pixel corners are computed alike: neighbors share them."""
         t = self._transform
-
-        def place(points: Floats) -> Floats:
-            column, row = points[:, 0], -points[:, 1]
-            return np.stack(
-                (t.a * column + t.b * row + t.c, t.d * column + t.e * row + t.f), axis=1
-            )
-
-        found = shapely.transform(shapes, place)
+        x, y = t.a * columns + t.b * rows + t.c, t.d * columns + t.e * rows + t.f
+        found = _from_rings(x, y, rings, polygons)
         if t.determinant > 0:  # rows counted upward: a mirror image
-            found = shapely.reverse(found)
-        return np.asarray(found)
+            found = np.asarray(shapely.reverse(found))
+        return found
 
 
 def _ring_parts(rings: Ints) -> Iterator[slice]:
@@ -250,9 +248,25 @@ def _polygons(
     rows: Ints | Floats, columns: Ints | Floats, rings: Ints, polygons: Ints
 ) -> NDArray[np.object_]:
     """Polygons in pixels, with y upward."""
-    points = np.stack((columns, -rows), axis=1).astype(np.float64)
+    return _from_rings(columns, -rows, rings, polygons)
+
+
+def _from_rings(
+    x: Ints | Floats, y: Ints | Floats, rings: Ints, polygons: Ints
+) -> NDArray[np.object_]:
+    points = np.empty((len(x), 2))
+    points[:, 0], points[:, 1] = x, y
     shapes = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (rings, polygons))
     return np.asarray(shapes)
+
+
+def _areas(rows: Ints, columns: Ints, rings: Ints, polygons: Ints) -> Floats:
+    """Pixels within polygons; exact."""
+    if len(polygons) < 2:
+        return np.zeros(0)
+    twice = rows[:-1] * columns[1:] - rows[1:] * columns[:-1]
+    twice[rings[1:-1] - 1] = 0  # from ring to ring
+    return np.asarray(np.add.reduceat(np.append(twice, 0), rings[polygons[:-1]]) / 2)
 
 
 def _taken_apart(shapes: NDArray[np.object_]) -> tuple[Floats, Floats, Ints, Ints]:
