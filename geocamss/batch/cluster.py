@@ -32,9 +32,11 @@ WORKER_BYTES = 2 * 2**30
 """A worker needs about so much: torch, the model, a batch and a block."""
 
 SETTINGS = {
-    # Every core is for maps, and workers would look at themselves a hundred times a second.
+    # Every core is for maps: workers would look at themselves a hundred times a second, and all
+    # processes fifty times at how late they are.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "2s",
+    "distributed.admin.tick.interval": "500ms",
     # Workers hold no data to spill, and a paused one would wait for ever; see ``keep_awake``.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

@@ -241,8 +241,10 @@ def see(path: str) -> tuple[str, str]:
     """What a worker sees of the output folder: a probe's text, or why not; and where it works."""
     try:
         text = Path(path).read_text("utf-8")
-        with tempfile.TemporaryFile(dir=Path(path).parent) as file:
-            file.write(b"x")
+        with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
+            own = Path(folder, "probe")
+            own.write_bytes(b"x")
+            own.replace(own.with_name("renamed"))  # as all that is made is, once it is whole
     except OSError as error:
         text = error.strerror or str(error)
     return text, os.getcwd()  # noqa: PTH109 (a text for the client)

@@ -163,6 +163,18 @@ def test_only_what_is_missing_is_done(job, site, tmp_path):
     same_rasters(site.single, out)
 
 
+def test_processes_of_our_own_look_seldom_at_how_late_they_are(site):
+    """Dask has each look fifty times a second, which takes a hundredth of a core."""
+
+    def pause(dask_worker):
+        return dask_worker.periodic_callbacks["tick"].callback_time
+
+    with site.cluster.get_client() as client:
+        pauses = list(client.run(pause).values())
+    pauses.append(site.cluster.scheduler.periodic_callbacks["tick"].callback_time)
+    assert min(pauses) >= 500
+
+
 def test_bad_scenes_do_not_keep_good_ones(tmp_path, site, capsys):
     mixed = tmp_path / "mixed"
     shutil.copytree(site.scenes, mixed)
