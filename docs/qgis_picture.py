@@ -5,6 +5,7 @@ Runs in the Python that QGIS came with; ``pictures.py`` calls it.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -85,7 +86,10 @@ def main(source: Path, target: Path) -> None:
     layout.initializeDefaults()
     add_map(layout, project)
     add_legend(layout, project)
-    done = QgsLayoutExporter(layout).renderPageToImage(0, dpi=DOTS).save(str(target))
+    image = QgsLayoutExporter(layout).renderPageToImage(0, dpi=DOTS)
+    done = image.save(str(target))
+    sys.stdout.write(json.dumps({"width": image.width(), "height": image.height()}) + "\n")
+    sys.stdout.flush()
     # QGIS takes down Qt in an order that can crash at exit.
     os._exit(0 if done else 1)
 

@@ -361,7 +361,7 @@ def _in_order(net: Ints, sizes: Ints, room: Ints, other_room: Ints) -> Bools:
         gives = all_given <= np.repeat(other_room + there, sizes)
         before, back = back, _sums(given * gives, begins)
         if np.array_equal(before, back):
-            return np.where(net > 0, takes, gives)
+            return np.asarray(np.where(net > 0, takes, gives))
 
 
 def _scattered(numbers: Ints) -> Ints:

@@ -20,6 +20,7 @@ from geocamss.classes import NODATA
 from geocamss.errors import GeocamssWarning
 from geocamss.output.colors import color_table
 from geocamss.output.project import scene_source
+from tests.conftest import ROOT
 
 CARD = geocamss.ModelCard(
     bands=["red", "green", "blue"],
@@ -164,6 +165,20 @@ def test_numbers_beyond_bytes_are_stretched_as_in_the_preview(qgis, model, tmp_p
     expected = np.clip((pixels - low) / (high - low), 0, 1) * 255
     seen = picture(tmp_path / "scene.png").transpose(2, 0, 1)
     assert np.abs(seen[:, 7:].astype(float) - expected[:, 7:]).max() <= 1
+
+
+def test_the_picture_of_the_pages_has_every_class_on_the_map_and_in_the_legend(
+    qgis, model, tmp_path
+):
+    scene = write_scene(tmp_path / "s.tif", patches(), "EPSG:32632", UTM)
+    mapped(scene, tmp_path / "out", model)
+    size = qgis(ROOT / "docs" / "qgis_picture.py", tmp_path / "out" / "map.qgz", tmp_path / "p.png")
+    drawn = picture(tmp_path / "p.png")
+    assert drawn.shape[:2] == (size["height"], size["width"])
+    for entry in CARD.classes:
+        where = np.flatnonzero((drawn == entry.color).all(axis=2).any(axis=0))
+        assert where.min() < 0.2 * size["width"]
+        assert where.max() > 0.4 * size["width"]
 
 
 def test_a_palette_picture_keeps_its_colors(qgis, model, tmp_path):
