@@ -313,24 +313,20 @@ class _Removals:
         """
         paths = self._paths
         border = paths.border[self._now[at]]
-        good = net == 0
+        good: Bools = net == 0
         # Most borders need no order: all that is asked of them goes at once, or nothing.
         asked = np.flatnonzero(~good)
         begins, sizes = _groups(border[asked])
         owner = border[asked[begins]]
         room = paths.budget[owner] - paths.balance[owner]
         other_room = paths.budget[owner] + paths.balance[owner]
-        taken, given = (
-            _sums(np.maximum(net[asked], 0), begins),
-            _sums(np.maximum(-net[asked], 0), begins),
-        )
+        taken, given = (_sums(np.maximum(way * net[asked], 0), begins) for way in (1, -1))
         all_go = (taken <= room + given) & (given <= other_room + taken)
         good[asked[np.repeat(all_go, sizes)]] = True
-        none = (sizes == 1) | ((room + given == 0) | (other_room + taken == 0))
-        some = ~all_go & ~none
+        none_goes = (sizes == 1) | (room + given == 0) | (other_room + taken == 0)
+        some = ~all_go & ~none_goes
         asked = asked[np.repeat(some, sizes)]
-        by_order = np.lexsort((order[asked], border[asked]))
-        asked = asked[by_order]
+        asked = asked[np.lexsort((order[asked], border[asked]))]
         good[asked] = _in_order(net[asked], sizes[some], room[some], other_room[some])
         return good
 
@@ -361,7 +357,7 @@ def _in_order(net: Ints, sizes: Ints, room: Ints, other_room: Ints) -> Bools:
         gives = all_given <= np.repeat(other_room + there, sizes)
         before, back = back, _sums(given * gives, begins)
         if np.array_equal(before, back):
-            return np.asarray(np.where(net > 0, takes, gives))
+            return np.where(net > 0, takes, gives)
 
 
 def _scattered(numbers: Ints) -> Ints:
