@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import re
 import shutil
 import signal
 import sys
@@ -18,10 +20,12 @@ import pytest
 import rasterio
 import torch
 from distributed import LocalCluster
+from distributed.diagnostics.plugin import SchedulerPlugin
 
 import geocamss
 from geocamss.batch.cluster import _dashboard, check_folder
 from geocamss.batch.plan import plan_job
+from geocamss.batch.run import TASKS_A_THREAD
 from geocamss.cli.main import main
 from geocamss.errors import GeocamssError, InputError, OutputError
 from geocamss.output.blocks import BlockStore
@@ -142,6 +146,47 @@ def test_scenes_end_one_after_another(job):
     _, told = job
     ends = [report.ending.id for report in told if report.ending is not None]
     assert ends[0] == "s0_20240101"
+
+
+class Watcher(SchedulerPlugin):
+    """Remembers what a scheduler is given."""
+
+    name = "watcher"
+
+    def __init__(self, scheduler) -> None:
+        self.scheduler = scheduler
+        self.most = 0
+        self.tasks = {}
+
+    def transition(self, key, _start, finish, *_, **__):
+        states = [task.state for task in self.scheduler.tasks.values()]
+        self.most = max(self.most, states.count("processing"))
+        if finish == "processing":
+            task = self.scheduler.tasks[key]
+            self.tasks[str(key)] = task.priority[0], len(pickle.dumps(task.run_spec))
+
+
+def test_the_scheduler_is_given_few_small_tasks_with_names(tmp_path, site):
+    scheduler = site.cluster.scheduler
+    watcher = Watcher(scheduler)
+    scheduler.add_plugin(watcher)
+    try:
+        result = site.map([site.scenes], tmp_path / "out")
+    finally:
+        scheduler.remove_plugin(watcher.name)
+    blocks = sum(scene.blocks for scene in result.scenes)
+    assert len(watcher.tasks) == blocks + 2 * 3
+    assert watcher.most <= 2 * TASKS_A_THREAD + 3 < blocks
+    priorities = {}
+    for name, (priority, size) in watcher.tasks.items():
+        found = re.fullmatch(r"(open-scene|map-block|finish-scene)-(s\d_\d{8})-[-\w]+", name)
+        assert found, name
+        assert size < 10_000
+        priorities.setdefault(found[1], {}).setdefault(found[2], set()).add(priority)
+    for kind, scenes in priorities.items():
+        ranks = [scenes[name] for name in sorted(scenes)]
+        first = min(ranks[0])  # the lowest is the first to go
+        assert ranks == [{first}, {first + 1}, {first + 2}], kind
 
 
 def test_the_same_call_does_nothing_again(job, site):
