@@ -64,4 +64,5 @@ def view(
                 webbrowser.open(server.url)
             server.serve_forever()
         except KeyboardInterrupt:  # the way to end it
-            click.echo()
+            if not (quiet or as_json):
+                click.echo()
