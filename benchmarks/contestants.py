@@ -1,10 +1,12 @@
 """One way each of mapping a scene with a given network; each is run in a process of its own.
 
-    python -m benchmarks.contestants NAME SCENE OUT NETWORK [CLASSES]
+    python -m benchmarks.contestants NAME SCENE OUT NETWORK DEVICE [CLASSES]
 
 maps SCENE, a raster of four bands, into the folder OUT and prints a line of JSON: seconds of wall
-clock and of processor time, the process's resident size before the run and at its peak, and the
-versions of what ran. Importing libraries and building the network are not timed.
+clock and of processor time, the process's resident size before the run and at its peak, megapixels
+of the scene, and the versions of what ran; of a GPU, the peak of its memory too, and the share of
+the time in which the network was not at work on it. Importing libraries and building the network
+are not timed.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -40,7 +43,7 @@ Job = Callable[[], object]
 """What is timed."""
 
 
-def geocamss(scene: Path, out: Path, network: str) -> Job:
+def geocamss(scene: Path, out: Path, network: str, device: str = "cpu") -> Job:
     """This package, class map only."""
     import geocamss as package
 
@@ -49,7 +52,7 @@ def geocamss(scene: Path, out: Path, network: str) -> Job:
         from geocamss.models.checkpoint import load
         from geocamss.models.registry import DEFAULT, resolve
 
-        model = load(resolve(DEFAULT))
+        model = load(resolve(DEFAULT), torch.device(device))
         named = {"red": 1, "green": 2, "blue": 3}
         return partial(
             package.predict, scene, out, model=model, outputs=["classes"], bands=named, gsd="native"
@@ -62,7 +65,7 @@ def geocamss(scene: Path, out: Path, network: str) -> Job:
         chip=CHIP,
         overlap=OVERLAP,
     )
-    model = package.from_module(module(network, BANDS, CLASSES), card)
+    model = package.from_module(module(network, BANDS, CLASSES).to(device), card)
     return partial(package.predict, scene, out, model=model, outputs=["classes"])
 
 
@@ -77,7 +80,7 @@ class _Scaled(nn.Module):
         return self.inner(x * SCALE)
 
 
-def omnicloudmask(scene: Path, out: Path, network: str) -> Job:
+def omnicloudmask(scene: Path, out: Path, network: str, device: str) -> Job:
     """OmniCloudMask with a network of one's own; it standardizes each patch by itself."""
     from omnicloudmask import load_multiband, predict_from_load_func
 
@@ -89,24 +92,24 @@ def omnicloudmask(scene: Path, out: Path, network: str) -> Job:
         patch_size=CHIP,
         patch_overlap=OVERLAP,
         batch_size=BATCH,
-        inference_device="cpu",
-        mosaic_device="cpu",
+        inference_device=device,
+        mosaic_device=device,
         inference_dtype="fp32",
-        custom_models=module(network, BANDS, CLASSES),
+        custom_models=module(network, BANDS, CLASSES).to(device),
         pred_classes=CLASSES,
         no_data_value=0,
         output_dir=out,
     )
 
 
-def terratorch(scene: Path, out: Path, network: str) -> Job:
+def terratorch(scene: Path, out: Path, network: str, device: str) -> Job:
     """The tiled inference of terratorch; its users read and write a scene as a whole."""
     tiled_inference = _tiled_inference()
-    net = _Scaled(module(network, BANDS, CLASSES))
+    net = _Scaled(module(network, BANDS, CLASSES)).to(device)
 
     def run() -> None:
         with rasterio.open(scene) as file:
-            pixels = torch.from_numpy(file.read().astype("float32"))[None]
+            pixels = torch.from_numpy(file.read().astype("float32"))[None].to(device)
             profile = _plain_profile(file)
         with torch.inference_mode():
             logits = tiled_inference(
@@ -117,7 +120,7 @@ def terratorch(scene: Path, out: Path, network: str) -> Job:
                 stride=CHIP - OVERLAP,
                 batch_size=BATCH,
             )
-        _write(out, profile, logits[0].argmax(0).to(torch.uint8).numpy())
+        _write(out, profile, logits[0].argmax(0).to(torch.uint8).cpu().numpy())
 
     return run
 
@@ -143,7 +146,7 @@ def _tiled_inference() -> Callable[..., torch.Tensor]:
     return function
 
 
-def torchgeo(scene: Path, out: Path, network: str) -> Job:
+def torchgeo(scene: Path, out: Path, network: str, device: str) -> Job:
     """The way of torchgeo: a grid sampler, a data loader, and chips pasted side by side."""
     from torch.utils.data import DataLoader
     from torchgeo.datasets import RasterDataset, stack_samples
@@ -152,7 +155,7 @@ def torchgeo(scene: Path, out: Path, network: str) -> Job:
     class Scene(RasterDataset):
         filename_glob = scene.name
 
-    net = _Scaled(module(network, BANDS, CLASSES))
+    net = _Scaled(module(network, BANDS, CLASSES)).to(device)
 
     def run() -> None:
         dataset = Scene(str(scene.parent))
@@ -164,7 +167,8 @@ def torchgeo(scene: Path, out: Path, network: str) -> Job:
         places = [(y.stop, x.start) for x, y, _ in sampler]
         with torch.inference_mode():
             for index, sample in enumerate(loader):
-                said = net(sample["image"].float()).argmax(1).to(torch.uint8).numpy()
+                said = net(sample["image"].to(device).float()).argmax(1)
+                said = said.to(torch.uint8).cpu().numpy()
                 corners = places[index * BATCH : (index + 1) * BATCH]
                 for kinds, (top, left) in zip(said, corners, strict=True):
                     _paste(
@@ -187,19 +191,19 @@ def _paste(classes: np.ndarray, kinds: np.ndarray, row: int, col: int) -> None:
     classes[first:last, second:end] = kinds[first - row : last - row, second - col : end - col]
 
 
-def floor(scene: Path, out: Path, network: str, classes: Path) -> Job:
+def floor(scene: Path, out: Path, network: str, device: str, classes: Path) -> Job:
     """What no way around a network can do without, one after the other: the sum of its parts."""
     from geocamss.scene.tiles import Lattice
 
     with rasterio.open(scene) as file:
         shape = file.shape
     if network == "default":
-        chips, forward = _default_forward(shape)
+        chips, forward = _default_forward(shape, torch.device(device))
     else:
         step = Lattice(CHIP, OVERLAP).step
         chips = -(-shape[0] // step) * -(-shape[1] // step)
-        net = module(network, BANDS, CLASSES)
-        forward = partial(net, torch.rand(1, BANDS, CHIP, CHIP))
+        net = module(network, BANDS, CLASSES).to(device)
+        forward = partial(net, torch.rand(1, BANDS, CHIP, CHIP, device=device))
     with rasterio.open(classes) as file:
         pixels = file.read(1)
     out.mkdir()
@@ -219,16 +223,16 @@ def floor(scene: Path, out: Path, network: str, classes: Path) -> Job:
     return run
 
 
-def _default_forward(shape: tuple[int, int]) -> tuple[int, Job]:
+def _default_forward(shape: tuple[int, int], device: torch.device) -> tuple[int, Job]:
     from geocamss.models.checkpoint import load
     from geocamss.models.registry import DEFAULT, resolve
     from geocamss.models.segmenter import Sampling
 
-    model = load(resolve(DEFAULT))
+    model = load(resolve(DEFAULT), device)
     card = model.card
     step = card.chip - card.overlap
-    chips = torch.randn(1, len(card.bands), card.chip, card.chip)
-    valid = torch.ones(1, card.chip, card.chip, dtype=torch.bool)
+    chips = torch.randn(1, len(card.bands), card.chip, card.chip, device=device)
+    valid = torch.ones(1, card.chip, card.chip, dtype=torch.bool, device=device)
     count = -(-shape[0] // step) * -(-shape[1] // step)
     return count, partial(model, chips, valid, torch.zeros(1, 2, dtype=torch.int64), Sampling())
 
@@ -237,6 +241,8 @@ def _repeat(work: Job, count: int) -> None:
     with torch.inference_mode():
         for _ in range(count):
             work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def _read_all(scene: Path) -> None:
@@ -292,17 +298,52 @@ CONTESTANTS: dict[str, Callable[..., Job]] = {
 
 def measure(job: Job) -> dict[str, Any]:
     """Do a job, and tell what it took."""
-    before, cpu = _resident("VmRSS"), _cpu()
-    start = time.perf_counter()
-    found = job()
-    seconds = time.perf_counter() - start
+    model = job.keywords.get("model") if isinstance(job, partial) else None
+    with _at_work(model) as busy:
+        before, cpu = _resident("VmRSS"), _cpu()
+        start = time.perf_counter()
+        found = job()
+        seconds = time.perf_counter() - start
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     return {
         "seconds": seconds,
         "cpu": _cpu() - cpu,
         "before": before,
         "peak": _resident("VmHWM"),
         "parts": found if isinstance(found, dict) else {},
+        "vram": torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None,
+        "waits": 1 - sum(busy()) / 1000 / seconds if on_gpu and model is not None else None,
     }
+
+
+@contextmanager
+def _at_work(model: Any) -> Iterator[Callable[[], list[float]]]:
+    """Time a model's calls on a GPU; yields what gives the milliseconds of each in the end."""
+    marks: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+
+    def milliseconds() -> list[float]:
+        torch.cuda.synchronize()
+        return [start.elapsed_time(end) for start, end in marks]
+
+    if model is None or model.device.type != "cuda":
+        yield milliseconds
+        return
+    kind = type(model)
+    plain = kind.__call__
+
+    def marked(self: Any, *words: Any) -> Any:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        said = plain(self, *words)
+        end.record()
+        marks.append((start, end))
+        return said
+
+    kind.__call__ = marked
+    try:
+        yield milliseconds
+    finally:
+        kind.__call__ = plain
 
 
 def _cpu() -> float:
@@ -330,9 +371,11 @@ def _versions(*names: str) -> dict[str, str]:
 
 def main() -> None:
     """Run one contestant."""
-    name, scene, out, network, *more = sys.argv[1:]
-    job = CONTESTANTS[name](Path(scene), Path(out), network, *map(Path, more))
+    name, scene, out, network, device, *more = sys.argv[1:]
+    job = CONTESTANTS[name](Path(scene), Path(out), network, device, *map(Path, more))
     result = measure(job)
+    with rasterio.open(scene) as file:
+        result["mpx"] = file.width * file.height / 1e6
     result["versions"] = _versions(name, "torch", "rasterio", "numpy") | {
         "gdal": rasterio.__gdal_version__
     }

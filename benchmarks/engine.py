@@ -10,6 +10,9 @@ cores, the forward passes alone, and the same class map written as a cloud-optim
 Peers: omnicloudmask, terratorch (tiled_inference), torchgeo (GridGeoSampler and a DataLoader). They
 write plain GeoTIFFs without overviews, which is less work.
 
+With ``--device cuda`` all networks run on a GPU; the share of the time in which it waits for the
+network's next batch is printed as well, and the peak of its memory.
+
 ``--profile`` shows where the time of geocamss goes, ``--plot FILE`` draws time and memory against
 the size of the scene, from 1 to ``--largest`` megapixels.
 """
@@ -38,12 +41,20 @@ Result = dict[str, Any]
 
 
 def run_once(
-    tool: str, scene: Path, network: str, folder: Path, *, python: str = sys.executable
+    tool: str, scene: Path, on: tuple[str, str], folder: Path, python: str = sys.executable
 ) -> Result | None:
-    """Run one contestant in a process of its own; None where it is not installed."""
+    """Run one contestant in a process of its own; None where it is not installed.
+
+    Args:
+        tool: its name.
+        scene: what it maps.
+        on: the network, and the device.
+        folder: for its outputs.
+        python: of the environment that it is installed in.
+    """
     out = folder / f"out-{tool}"
     shutil.rmtree(out, ignore_errors=True)
-    command = [python, "-m", "benchmarks.contestants", tool, str(scene), str(out), network]
+    command = [python, "-m", "benchmarks.contestants", tool, str(scene), str(out), *on]
     if tool == "floor":
         command.append(str(folder / "classes.tif"))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -65,7 +76,7 @@ def contest(
         print(f"round {number + 1} of {options.rounds}", flush=True)
         for tool in [name for name in tools if name not in missing]:
             where = options.peers_python if tool in PEERS else sys.executable
-            found = run_once(tool, scene, options.network, folder, python=where)
+            found = run_once(tool, scene, (options.network, options.device), folder, where)
             if found is None:
                 missing.add(tool)
                 continue
@@ -79,7 +90,9 @@ def contest(
 def medians(results: list[Result]) -> dict[str, float]:
     """The middle of each number."""
     middle = {
-        name: statistics.median(result[name] for result in results) for name in ("seconds", "cpu")
+        name: statistics.median(result[name] for result in results)
+        for name in ("seconds", "cpu", "mpx", "vram", "waits")
+        if results[0][name] is not None
     }
     middle["added"] = statistics.median(result["peak"] - result["before"] for result in results)
     middle["peak"] = statistics.median(result["peak"] for result in results)
@@ -90,14 +103,20 @@ def report(results: dict[str, list[Result]]) -> dict[str, dict[str, float]]:
     """Print a table, and return it."""
     table = {tool: medians(found) for tool, found in results.items()}
     ours = table.get("geocamss")
-    print(f"\n{'':<15}{'wall s':>9}{'cpu s':>9}{'peak MB':>10}{'added MB':>10}  geocamss / this")
+    titles = f"{'wall s':>9}{'Mpx/s':>9}{'cpu s':>9}{'peak MB':>10}{'added MB':>10}"
+    print(f"\n{'':<15}{titles}  geocamss / this")
     for tool, row in table.items():
-        line = f"{tool:<15}{row['seconds']:9.2f}{row['cpu']:9.2f}{row['peak']:10.0f}"
+        line = f"{tool:<15}{row['seconds']:9.2f}{row['mpx'] / row['seconds']:9.1f}"
+        line += f"{row['cpu']:9.2f}{row['peak']:10.0f}"
         line += f"{row['added']:10.0f}"
         if ours is not None and tool != "geocamss":
             wall, cpu = ours["seconds"] / row["seconds"], ours["cpu"] / row["cpu"]
             line += f"  {wall:.2f} wall, {cpu:.2f} cpu"
         print(line)
+        if "vram" in row:
+            print(f"{'':<15}{row['vram']:9.0f} MB of the GPU's memory at the peak")
+        if "waits" in row:
+            print(f"{'':<15}{100 * row['waits']:9.1f} % of the time the GPU waits for a batch")
     if "floor" in results:
         parts = [result["parts"] for result in results["floor"]]
         said = [f"{name} {statistics.median(p[name] for p in parts):.2f} s" for name in parts[0]]
@@ -125,12 +144,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def profile(scene: Path, network: str, folder: Path) -> dict[str, float]:
+def profile(scene: Path, network: str, folder: Path, device: str = "cpu") -> dict[str, float]:
     """Processor seconds by stage of one run of geocamss in this process; prints them in percent."""
     from benchmarks.contestants import geocamss
     from benchmarks.stages import timed_stages
 
-    job = geocamss(scene, folder / "profiled", network)
+    job = geocamss(scene, folder / "profiled", network, device)
     with timed_stages(job.keywords["model"]) as seconds:  # type: ignore[attr-defined]
         job()
     shutil.rmtree(folder / "profiled")
@@ -141,7 +160,7 @@ def profile(scene: Path, network: str, folder: Path) -> dict[str, float]:
     return dict(seconds)
 
 
-def growth(largest: float, network: str, folder: Path) -> list[dict[str, float]]:
+def growth(largest: float, network: str, device: str, folder: Path) -> list[dict[str, float]]:
     """Time and memory of geocamss against the scene's size, by factors of about four."""
     rows = []
     size = 1.0
@@ -149,7 +168,7 @@ def growth(largest: float, network: str, folder: Path) -> list[dict[str, float]]
         side = round((size * 1e6) ** 0.5)
         scene = folder / f"{side}.tif"
         write_scene(scene, side, side)
-        found = run_once("geocamss", scene, network, folder)
+        found = run_once("geocamss", scene, (network, device), folder)
         scene.unlink()
         if found is not None:
             added = found["peak"] - found["before"]
@@ -186,6 +205,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", default="10980x10980", help="height x width of the scene")
     parser.add_argument("--scene", type=Path, help="a scene of four bands instead of a painted one")
     parser.add_argument("--network", choices=NAMES, default="free")
+    parser.add_argument("--device", default="cpu", help="where the networks run")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tools", default="geocamss,floor," + ",".join(PEERS))
     parser.add_argument(
@@ -202,7 +222,11 @@ def _options() -> argparse.Namespace:
 def main() -> None:
     """Parse, run, print."""
     options = _options()
-    found: dict[str, Any] = {"machine": machine(), "network": options.network}
+    found: dict[str, Any] = {
+        "machine": machine(),
+        "network": options.network,
+        "device": options.device,
+    }
     if options.scene is None:
         found["size"] = options.size
     print(json.dumps(found["machine"]))
@@ -221,9 +245,9 @@ def main() -> None:
         found["versions"] = {tool: runs[0]["versions"] for tool, runs in results.items()}
         print(json.dumps(found["versions"]))
         if options.profile:
-            found["stages"] = profile(scene, options.network, folder)
+            found["stages"] = profile(scene, options.network, folder, options.device)
         if options.plot:
-            found["growth"] = growth(options.largest, options.network, folder)
+            found["growth"] = growth(options.largest, options.network, options.device, folder)
             draw(found["growth"], options.plot)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

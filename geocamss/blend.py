@@ -24,7 +24,7 @@ from geocamss.output.blocks import LEVELS, BlockMap
 from geocamss.scene.tiles import Block, Lattice, Layout
 from geocamss.scene.window import Window
 
-__all__ = ["UNIT", "BlockSums", "decide", "ramp", "shares", "weights"]
+__all__ = ["UNIT", "BlockSums", "certainty", "decide", "ramp", "shares", "weights"]
 
 UNIT = 32_000
 """Probability one as an integer; four roundings up still fit into int16."""
@@ -97,18 +97,19 @@ class BlockSums:
         weight: Tensor,
         values: Sequence[int],
         *,
+        confidence: bool = True,
         doubt: bool = False,
         probabilities: bool = False,
     ) -> BlockSums:
         """A block with nothing in it yet; with doubt, entropies come behind the probabilities.
 
-        With ``probabilities``, those of all classes are kept, not the largest one alone.
+        With ``confidence``, the largest probability is kept, with ``probabilities`` all of them.
         """
         own = layout.interior(block).shape
         count = len(values) + doubt
         result = BlockMap(
             np.full(own, NODATA, np.uint8),
-            np.full(own, NODATA, np.uint8),
+            np.full(own, NODATA, np.uint8) if confidence else None,
             tuple(np.zeros((count, *seam.shape), np.int16) for seam in layout.seams(block)),
             np.full((2, *own), NODATA, np.uint8) if doubt else None,
             np.full((len(values), *own), NODATA, np.uint8) if probabilities else None,
@@ -186,18 +187,19 @@ class BlockSums:
         wanted = self.wanted[place]
         sums = self.sums[(slice(None), *place)]
         classwise = sums[: len(self.values)]
-        decided = decide(classwise, self.values)
-        classes, confidence = (layer.cpu().numpy() for layer in decided)
+        classes = decide(classwise, self.values).cpu().numpy()
         if ((classes == NODATA) & wanted).any():
             raise RunError(
                 f"the model gives no probabilities (NaN) for valid pixels in rows {part.row} to "
                 f"{part.stop_row} of the map"
             )
         if not wanted.all():
-            classes[~wanted] = confidence[~wanted] = NODATA
+            classes[~wanted] = NODATA
         target = part.within(self.layout.interior(self.block))
         self.map.classes[target] = classes
-        self.map.confidence[target] = confidence
+        if self.map.confidence is not None:
+            percent = certainty(classwise).cpu().numpy()
+            self.map.confidence[target] = np.where(wanted, percent, NODATA)
         if self.map.doubt is not None:
             found = doubt(sums, UNIT).cpu().numpy()
             self.map.doubt[(slice(None), *target)] = np.where(wanted, found, NODATA)
@@ -237,28 +239,41 @@ def _bands(window: Window, device: torch.device) -> Iterator[Window]:
         yield Window.between(row, window.col, min(row + rows, window.stop_row), window.stop_col)
 
 
-def decide(sums: Tensor, values: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The likeliest class and its probability.
+def decide(sums: Tensor, values: Sequence[int]) -> Tensor:
+    """The likeliest class.
 
     Args:
         sums: (K, height, width) int16, in 1 / ``UNIT``; all zero where there is no data.
         values: the pixel value of each class, by channel.
 
     Returns:
-        Class map and confidence in percent, both (height, width) uint8, 255 = no data. Of equally
-        likely classes the first wins.
+        (height, width) uint8, 255 = no data. Of equally likely classes the first wins.
     """
     best = sums.amax(dim=0)
     classes = torch.full_like(best, NODATA)
-    mask = torch.empty_like(best)  # all bits where something holds, else none
+    here, change = torch.empty_like(best), torch.empty_like(best)
     for total, value in reversed(list(zip(sums, values, strict=True))):
-        # Bit by bit, in one number format: several times as fast as an index, or as where().
-        torch.eq(total, best, out=mask).neg_()
-        classes ^= (classes ^ value) & mask
+        # Sums and products in one number format: several times as fast as an index, or as where().
+        torch.eq(total, best, out=here)
+        torch.sub(torch.tensor(value, dtype=torch.int16), classes, out=change)
+        classes.addcmul_(here, change)
+    torch.eq(best, 0, out=here).neg_()  # all bits where there is no data, else none
+    return classes.bitwise_or_(here.bitwise_and_(NODATA)).to(torch.uint8)
+
+
+def certainty(sums: Tensor) -> Tensor:
+    """The probability of the likeliest class.
+
+    Args:
+        sums: (K, height, width) int16, in 1 / ``UNIT``; all zero where there is no data.
+
+    Returns:
+        (height, width) uint8, in percent, 255 = no data.
+    """
+    best = sums.amax(dim=0)
     percent = best.float().mul_(100.0 / UNIT).round_().to(torch.int16)
-    torch.eq(best, 0, out=mask).neg_()
-    bits = mask & NODATA
-    return (classes | bits).to(torch.uint8), (percent | bits).to(torch.uint8)
+    nothing = torch.eq(best, 0, out=best).neg_()
+    return percent.bitwise_or_(nothing.bitwise_and_(NODATA)).to(torch.uint8)
 
 
 def shares(sums: Tensor) -> Tensor:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from geocamss.errors import InputError
-from geocamss.memory import Memory, writing_bytes
+from geocamss.memory import Memory, machine_bytes, writing_bytes
 from geocamss.probe import Probe
 from geocamss.run import Run
 
-__all__ = ["as_before", "memory_of", "parse_bytes", "within"]
+__all__ = ["as_before", "check_machine", "memory_of", "parse_bytes", "probe_within", "within"]
 
 UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 """Powers of 1000, or with an i of 1024."""
@@ -29,7 +29,9 @@ def memory_of(run: Run, probe: Probe) -> Memory:
         run.layout,
         run.batch,
         itemsize,
+        hands=run.hands,
         decoded=run.decoded,
+        confidence=run.confidence,
         doubt=run.doubt,
         probabilities=run.probabilities,
         writing=writing_bytes(run.outputs),
@@ -38,12 +40,59 @@ def memory_of(run: Run, probe: Probe) -> Memory:
     )
 
 
+def check_machine(run: Run) -> None:
+    """Refuse what this machine can never hold, before any of it is asked for.
+
+    Raises:
+        InputError: the sizes alone are too much, without the network; the message holds them.
+    """
+    memory = memory_of(run, Probe(0, 0, 0.0))
+    on_gpu = run.segmenter.device.type == "cuda"
+    needed, there = memory.beside_gpu if on_gpu else memory.ram, machine_bytes()
+    if needed > there:
+        card = run.segmenter.card
+        raise InputError(
+            f"chips of {card.chip} pixels with {len(card.bands)} bands and {len(card.classes)} "
+            f"classes take {_megabytes(needed)} beside the network ({_megabytes(memory.sums)} to "
+            f"add them up, {_megabytes(memory.strips)} for what is read, "
+            f"{_megabytes(memory.blocks)} for a block), and there are {_megabytes(there)}; give "
+            "--memory to have smaller blocks, or choose a model of smaller chips"
+        )
+
+
+def probe_within(run: Run, budget: int) -> Probe:
+    """Probe a run, with as many chips at once as surely fit.
+
+    Raises:
+        ReadError: the scene cannot be read.
+        RunError: there is no memory for a single chip.
+    """
+    if run.segmenter.device.type == "cuda":
+        return Probe.of(run)
+    smallest = replace(run, batch=1, hands=1, block_tiles=(1, 1))
+    probe = Probe.of(smallest)
+    while probe.chips < run.batch:
+        larger = replace(smallest, batch=min(2 * probe.chips, run.batch))
+        if memory_of(larger, _scaled(probe, larger)).ram > budget:
+            return probe
+        probe = Probe.of(larger)
+    if run.hands > 1 and memory_of(run, _scaled(probe, run)).ram <= budget:
+        return Probe.of(run)
+    return probe
+
+
+def _scaled(probe: Probe, run: Run) -> Probe:
+    """What a probe of other numbers of chips lets expect of a run."""
+    chips = run.batch * run.hands
+    return replace(probe, network=probe.network * chips // probe.chips, chips=chips)
+
+
 def within(run: Run, probe: Probe, budget: int) -> Run:
     """The run with the largest blocks, and then the largest batch, that fit.
 
     Args:
-        run: as it would be without a budget; the probe was made with it.
-        probe: what was measured.
+        run: as it would be without a budget.
+        probe: what was measured, with these chips at once or with fewer.
         budget: bytes of the machine's memory.
 
     Raises:
@@ -52,10 +101,9 @@ def within(run: Run, probe: Probe, budget: int) -> Run:
     on_gpu = run.segmenter.device.type == "cuda"
     needed = 0
     for batch, tiles in _candidates(run):
-        network = 0 if on_gpu else probe.network * batch // run.batch
-        rounded = Probe(_up(probe.process), _up(network), probe.seconds)
-        smaller = replace(run, batch=batch, block_tiles=tiles, memory=budget)
-        memory = memory_of(smaller, rounded)
+        smaller = replace(run, batch=batch, block_tiles=tiles, memory=budget).manned()
+        network = 0 if on_gpu else _scaled(probe, smaller).network
+        memory = memory_of(smaller, Probe(_up(probe.process), _up(network), probe.seconds))
         needed = memory.beside_gpu if on_gpu else memory.ram
         if needed <= budget:
             return smaller
@@ -88,8 +136,13 @@ def as_before(run: Run, journal: Mapping[str, Any], budget: int | None) -> Run |
     if min(batch, rows, cols) < 1 or (budget is not None and not _at_most(given, budget)):
         return None
     memory = given if isinstance(given, int) else None
-    before = replace(run, batch=batch, block_tiles=(rows, cols), memory=memory)
-    return before if before.key == journal.get("key") else None
+    before = replace(run, batch=batch, block_tiles=(rows, cols), memory=memory).manned()
+    hands = journal.get("hands")
+    if memory is not None and before.hands > 1:  # there may have been no memory for as many
+        before = replace(before, hands=min(before.hands, hands) if _is_count(hands) else 1)
+    # A run that kept more than is asked for now is as good.
+    either = (before, replace(before, confidence=True))
+    return next((each for each in either if each.key == journal.get("key")), None)
 
 
 def parse_bytes(size: int | str) -> int:
@@ -120,6 +173,10 @@ def _candidates(run: Run) -> Iterator[tuple[int, tuple[int, int]]]:
             batch = -(-batch // 2)
         else:
             return
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and value > 0
 
 
 def _at_most(given: object, budget: int) -> bool:

@@ -11,10 +11,13 @@ integers, so the map is the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Literal
 
 import numpy as np
@@ -22,13 +25,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geocamss.blend import UNIT, BlockSums, decide, shares, weights
+from geocamss.blend import UNIT, BlockSums, certainty, decide, shares, weights
+from geocamss.crew import Crew
 from geocamss.doubt import doubt
 from geocamss.heap import keep_freed_memory
 from geocamss.inputs import Inputs
 from geocamss.models.normalize import Normalizer
 from geocamss.models.samples import segment_with_entropy
-from geocamss.models.segmenter import Sampling, Segmenter
+from geocamss.models.segmenter import Sampling, Segmenter, twins
 from geocamss.output.blocks import BlockFile, BlockMap, BlockStore
 from geocamss.room import Room, is_out_of_memory
 from geocamss.scene.tiles import Block, Layout
@@ -71,9 +75,18 @@ class Engine:
     probabilities: bool = False
     """Whether to keep the probabilities of all classes."""
 
+    confidence: bool = True
+    """Whether to keep the probability of the likeliest class."""
+
+    hands: int = 1
+    """Batches that are asked about side by side, at most, each by threads of its own; it changes no
+    pixel."""
+
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError(f"batch must be 1 or more, got {self.batch}")
+        if self.hands < 1:
+            raise ValueError(f"hands must be 1 or more, got {self.hands}")
 
     @torch.inference_mode()
     def map_block(
@@ -98,27 +111,61 @@ class Engine:
             block,
             self.weight,
             self.values,
+            confidence=self.confidence,
             doubt=self.doubt,
             probabilities=self.probabilities,
         )
         chips = cut_chips(self.layout, block, islice(strips, len(block.rows)))
-        for chip, probabilities in self.segment(chips):
-            report(sums.add(probabilities, chip.window, chip.strip.window, chip.strip.wanted))
+        with closing(self.segment(chips)) as said:
+            for chip, probabilities in said:
+                report(sums.add(probabilities, chip.window, chip.strip.window, chip.strip.wanted))
         report(sums.close())
         return sums.map
 
-    def segment(self, chips: Iterator[Chip]) -> Iterator[tuple[Chip, Tensor]]:
+    def segment(self, chips: Iterator[Chip]) -> Generator[tuple[Chip, Tensor], None, None]:
         """Each chip with its probabilities (K, chip, chip), in order; with doubt, (K + 1, ...).
 
-        When memory runs out, what was asked for is asked again in halves.
+        When memory runs out, batches are asked about one after the other, and then in halves.
         """
+        if len(self._segmenters) > 1 and not self.room.narrow:
+            left = yield from self._side_by_side(chips)
+            chips = chain(left, chips)
+        yield from self._one_by_one(chips)
+
+    def _side_by_side(
+        self, chips: Iterator[Chip]
+    ) -> Generator[tuple[Chip, Tensor], None, list[Chip]]:
+        """As ``segment``; returns the chips that were asked about in vain if memory runs out."""
+        asked: deque[tuple[list[Chip], Future[Tensor]]] = deque()
+        with Crew(self._segmenters, self._inputs, self._ask) as crew:
+            while True:
+                # One more than there are hands: the first to be free finds it ready.
+                while len(asked) <= len(self._segmenters):
+                    batch = list(islice(chips, self.room.chips))
+                    if not batch:
+                        break
+                    asked.append((batch, crew.ask(batch)))
+                if not asked:
+                    return []
+                batch, answer = asked[0]
+                try:
+                    said = answer.result()
+                except (MemoryError, RuntimeError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    self.room.go_alone()
+                    return [chip for batch, _ in asked for chip in batch]
+                asked.popleft()
+                yield from zip(batch, said, strict=False)
+
+    def _one_by_one(self, chips: Iterator[Chip]) -> Iterator[tuple[Chip, Tensor]]:
         inputs: Inputs | None = None
         waiting: list[Chip] = []
         while waiting := waiting or list(islice(chips, self.room.chips)):
             batch = waiting[: self.room.chips]
             try:
                 inputs = inputs or self._inputs()
-                said = self._ask(*inputs.fill(batch))
+                said = self._ask(self.segmenter, inputs, batch)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -128,14 +175,22 @@ class Engine:
                 yield from zip(batch, said, strict=False)
                 waiting = waiting[len(batch) :]
 
-    def _ask(self, chips: Tensor, valid: Tensor, corners: Tensor) -> Tensor:
+    def _ask(self, segmenter: Segmenter, inputs: Inputs, batch: Sequence[Chip]) -> Tensor:
+        chips, valid, corners = inputs.fill(batch)
         if self.doubt:
-            return segment_with_entropy(self.segmenter, chips, valid, corners, self.sampling)
-        return self.segmenter(chips, valid, corners, self.sampling)
+            return segment_with_entropy(segmenter, chips, valid, corners, self.sampling)
+        return segmenter(chips, valid, corners, self.sampling)
 
     def _inputs(self) -> Inputs:
         lattice, device = self.layout.lattice, self.segmenter.device
         return Inputs(lattice, self.normalizer, self.room.chips, device)
+
+    @cached_property
+    def _segmenters(self) -> tuple[Segmenter, ...]:
+        """One for each hand: the segmenter and its twins, as far as it has any."""
+        if self.hands == 1 or self.segmenter.device.type != "cpu":
+            return (self.segmenter,)
+        return twins(self.segmenter, self.hands)
 
     @cached_property
     def room(self) -> Room:
@@ -155,7 +210,7 @@ class Engine:
 
 def stitch(
     layout: Layout, store: BlockStore, values: NDArray[np.uint8]
-) -> Iterator[tuple[Window, NDArray[np.uint8], NDArray[np.uint8]]]:
+) -> Iterator[tuple[Window, NDArray[np.uint8], NDArray[np.uint8] | None]]:
     """Put the finished blocks together, cell by cell, and decide what lies in the seams.
 
     Args:
@@ -164,8 +219,9 @@ def stitch(
         values: (K,) the pixel value of each class.
 
     Yields:
-        A window of the grid with its class map and confidence, both uint8, 255 = no data. The
-        windows do not overlap and cover the grid.
+        A window of the grid with its class map and confidence, both uint8, 255 = no data; the
+        latter None if the blocks were mapped without. The windows do not overlap and cover the
+        grid.
     """
     # Cells come row by row, so that at most four blocks are needed again and again.
     opened = lru_cache(maxsize=4)(store.open)
@@ -173,12 +229,13 @@ def stitch(
         if len(blocks) == 1:
             file = opened(blocks[0])
             part = window.within(layout.interior(blocks[0]))
-            yield window, file.classes[part], file.confidence[part]
+            sure = file.confidence
+            yield window, file.classes[part], None if sure is None else sure[part]
         else:
             sums = sum(_seam_sums(layout, block, opened(block), window) for block in blocks)
             planes = torch.from_numpy(np.asarray(sums))[: len(values)]
-            decided = decide(planes, values.tolist())
-            yield window, decided[0].numpy(), decided[1].numpy()
+            percent = certainty(planes).numpy() if opened(blocks[0]).sure else None
+            yield window, decide(planes, values.tolist()).numpy(), percent
 
 
 def stitch_doubt(layout: Layout, store: BlockStore) -> Iterator[tuple[Window, NDArray[np.uint8]]]:

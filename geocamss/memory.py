@@ -1,20 +1,22 @@
 """Memory: what a run will take, from sizes alone, before it starts.
 
-Everything here is a pure function of sizes, in bytes. What sizes cannot tell, the process with the
+Nearly all here is a pure function of sizes, in bytes. What sizes cannot tell, the process with the
 model loaded and the network at work, is measured and handed in.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from geocamss.modelcard import ModelCard
 from geocamss.output.blocks import layers
 from geocamss.scene.gdal import DECODED_BYTES
 from geocamss.scene.tiles import Layout
 
-__all__ = ["READ_AHEAD", "Memory", "writing_bytes"]
+__all__ = ["READ_AHEAD", "Memory", "machine_bytes", "writing_bytes"]
 
 READ_AHEAD = 2
 """Strips that wait, read, for the segmenter."""
@@ -39,10 +41,10 @@ class Memory:
     """Python, the libraries and the loaded model."""
 
     network: int
-    """What the network needs to map a batch; on a GPU, its weights too."""
+    """What the network needs to map a batch, or several side by side; on a GPU, its weights too."""
 
     inputs: int
-    """A batch on its way to the network, and what is added up from it."""
+    """Batches on their way to the network, and what is added up from them."""
 
     strips: int
     """Pixels that are read, and wait."""
@@ -67,7 +69,9 @@ class Memory:
         batch: int,
         itemsize: int,
         *,
+        hands: int = 1,
         decoded: int = DECODED_BYTES,
+        confidence: bool = True,
         doubt: bool = False,
         probabilities: bool = False,
         writing: int = 0,
@@ -81,18 +85,22 @@ class Memory:
             layout: the grid and its blocks.
             batch: chips at once.
             itemsize: bytes of a pixel of one band, as it is read.
+            hands: batches that are asked about side by side.
             decoded: bytes of decoded tiles that GDAL keeps at most.
+            confidence: whether it is kept.
             doubt: whether entropy and mutual information are found as well.
             probabilities: whether those of all classes are kept.
             writing: what the outputs take when all is mapped; see ``writing_bytes``.
             process: resident size of the process with the model loaded.
-            network: what the network takes for a batch, beside what is in ``process``.
+            network: what the network takes for a batch in each hand, beside what is in ``process``.
         """
         bands, planes, chip = len(card.bands), len(card.classes) + doubt, card.chip
         block = layout.block(0, 0)
         width = layout.strip(block, block.rows.start).width
         area = layout.interior(block).area
-        held = layers(len(card.classes), doubt=doubt, probabilities=probabilities)
+        held = layers(
+            len(card.classes), confidence=confidence, doubt=doubt, probabilities=probabilities
+        )
         seams = sum(seam.area for seam in layout.seams(layout.block(*_middle(layout))))
         shares = len(card.classes) * probabilities
         scene = layout.shape[0] * layout.shape[1] * max(bands * itemsize, shares)
@@ -104,7 +112,7 @@ class Memory:
         return cls(
             process,
             network,
-            batch * chip**2 * (4 * bands + 1) + 6 * chip**2,
+            hands * batch * chip**2 * (4 * bands + 1) + 6 * chip**2,
             pixels + masks,
             min(decoded, scene),
             planes * chip * width * 2,
@@ -131,6 +139,15 @@ class Memory:
 def writing_bytes(outputs: Collection[str]) -> int:
     """What making these outputs of a finished map takes."""
     return sum(WRITING.get(name, 0) for name in outputs) * 10**6
+
+
+def machine_bytes() -> int:
+    """The memory that this process can ever have: the machine's, or its control group's."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
+        found.append(int(text))
+    return min(found)
 
 
 def _middle(layout: Layout) -> tuple[int, int]:

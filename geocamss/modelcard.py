@@ -30,6 +30,10 @@ MAX_CHIP = 8192
 MAX_BANDS = 1024
 """No model wants more bands."""
 
+MAX_CHIP_BYTES = 8 * 2**30
+"""A chip takes no more memory as it goes into the network and comes out of it: what each of the
+limits allows by itself may be too much together."""
+
 Sampler = Literal["euler", "heun", "ddim", "dpm++", "ddpm", "one-step"]
 """Algorithms that draw latents."""
 
@@ -171,6 +175,13 @@ class ModelCard(BaseModel):
         if self.overlap % 2 or self.overlap * 2 > self.chip:
             raise ValueError(
                 f"overlap must be even and at most half of chip ({self.chip}), got {self.overlap}"
+            )
+        needed = self.chip**2 * (4 * len(names) + 10 * len(self.classes))
+        if needed > MAX_CHIP_BYTES:
+            raise ValueError(
+                f"a chip of {self.chip} pixels with {len(names)} bands and {len(self.classes)} "
+                f"classes takes {needed / 1e9:.1f} GB, and {MAX_CHIP_BYTES / 1e9:.1f} GB is the "
+                "limit; chip must be smaller"
             )
         if self.chip % self.stride or self.halo % self.stride:
             raise ValueError(

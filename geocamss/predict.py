@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,13 @@ from geocamss.output.areas import ClassArea, class_areas
 from geocamss.output.blocks import BlockStore
 from geocamss.output.disk import check_room, disk_full_said
 from geocamss.output.folder import WORK, OutputFolder, read_journal
-from geocamss.products import ALL_FILES, PRODUCTS, files_of, write_products
+from geocamss.products import (
+    ALL_FILES,
+    PRODUCTS,
+    files_of,
+    needs_confidence,
+    write_products,
+)
 from geocamss.progress import Progress
 from geocamss.request import Request
 from geocamss.result import Result
@@ -168,6 +175,8 @@ def map_scene(
         InputError: the folder cannot be used.
         RunError: the run failed; finished blocks are kept.
     """
+    if needs_confidence(outputs) and not run.confidence:
+        run = replace(run, confidence=True)
     files, about = files_of(outputs), run.provenance | run.sizes
     with (
         disk_full_said(out, run.work),
@@ -220,7 +229,11 @@ def map_blocks(run: Run, store: BlockStore, tell: Callable[[Progress], None]) ->
         InterruptError: SIGTERM came; the block in hand is finished.
     """
     layout = run.layout
-    todo = [block for block in layout.blocks() if not store.has(block, layout)]
+    todo = [
+        block
+        for block in layout.blocks()
+        if not store.has(block, layout, confidence=run.confidence)
+    ]
     steps = _Steps(run, sum(layout.reach(block).area for block in todo), tell)
     with (
         run.reader() as reader,

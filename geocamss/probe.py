@@ -36,21 +36,26 @@ class Probe:
     """Resident size of the process before the network had run, in bytes."""
 
     network: int
-    """What the network takes for a batch, in bytes of the device's memory: beside ``process``
-    where that is the machine's, and with its weights on a GPU."""
+    """What the network takes for so many ``chips``, in bytes of the device's memory: beside
+    ``process`` where that is the machine's, and with its weights on a GPU."""
 
     seconds: float
     """Time that a tile takes, from reading to blending."""
 
+    chips: int = 1
+    """How many the network worked on at once."""
+
     @classmethod
     def of(cls, run: Run) -> Probe:
-        """Map one batch of chips twice: once to warm up and see the memory, once for the time.
+        """Map a batch in each hand twice: once to warm up and see the memory, once for the time.
 
         Raises:
             ReadError: the scene cannot be read.
             RunError: there is no memory for a single chip.
         """
-        small = replace(run, block_tiles=(1, run.batch))
+        chips = run.batch * run.hands
+        wide = min(chips, len(run.layout.tile_cols))
+        small = replace(run, block_tiles=(-(-chips // wide), wide))
         layout, device = small.layout, run.segmenter.device
         with gdal_environment(run.scene.path, small.decoded), small.reader() as reader:
             source = small.pixels(reader)
@@ -67,13 +72,16 @@ class Probe:
             layout,
             small.batch,
             itemsize,
+            hands=run.hands,
+            confidence=run.confidence,
             doubt=run.doubt,
             probabilities=run.probabilities,
         )
         known = memory.on_device
         if device.type != "cuda":
             known += process
-        return cls(process, max(0, watch.peak - known), seconds / len(block.cols))
+        tiles = len(block.rows) * len(block.cols)
+        return cls(process, max(0, watch.peak - known), seconds / tiles, chips)
 
 
 def _busy_block(run: Run) -> Block:

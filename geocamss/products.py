@@ -43,7 +43,15 @@ from geocamss.output.style import write_qml
 from geocamss.run import Run
 from geocamss.scene.reduced import read_reduced
 
-__all__ = ["ALL_FILES", "ON_REQUEST", "PRODUCTS", "checked_products", "files_of", "write_products"]
+__all__ = [
+    "ALL_FILES",
+    "ON_REQUEST",
+    "PRODUCTS",
+    "checked_products",
+    "files_of",
+    "needs_confidence",
+    "write_products",
+]
 
 PRODUCTS: dict[str, tuple[str, ...]] = {
     "classes": ("classes.tif", "classes.tif.aux.xml"),
@@ -97,6 +105,11 @@ def files_of(products: Collection[str]) -> list[str]:
     return [file for name in products for file in known[name]]
 
 
+def needs_confidence(products: Collection[str]) -> bool:
+    """Whether any of these outputs holds the confidence, or is made from it."""
+    return not NEED_CONFIDENCE.isdisjoint(products)
+
+
 def write_products(
     run: Run,
     store: BlockStore,
@@ -124,7 +137,7 @@ def write_products(
     """
     scheme = run.segmenter.card.classes
     classes = folder / "classes.tif"
-    confidence = None if NEED_CONFIDENCE.isdisjoint(wanted) else folder / "confidence.tif"
+    confidence = folder / "confidence.tif" if needs_confidence(wanted) else None
     polygons = folder / "polygons.gpkg" if "polygons" in wanted else None
     _write_map(run, store, classes, confidence, polygons)
     areas = class_areas(classes, confidence, scheme)
@@ -168,6 +181,8 @@ def _write_map(
         for window, kind, percent in stitch(run.layout, store, values):
             kinds.write(window, kind)
             if sure:
+                if percent is None:
+                    raise ValueError(f"{store.folder} was mapped without confidence")
                 sure.write(window, percent)
         writers = [kinds, sure] if sure else [kinds]
         plain = [writer.seal() for writer in writers]

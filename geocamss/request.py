@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from geocamss.budget import as_before, parse_bytes, within
+from geocamss.budget import as_before, check_machine, parse_bytes, probe_within, within
 from geocamss.classes import ClassScheme
 from geocamss.errors import InputError
 from geocamss.modelcard import Sampler
@@ -20,8 +20,7 @@ from geocamss.models.registry import DEFAULT, resolve
 from geocamss.models.samples import spread
 from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.output.shaping import Shaping, class_values
-from geocamss.probe import Probe
-from geocamss.products import PRODUCTS, checked_products
+from geocamss.products import PRODUCTS, checked_products, needs_confidence
 from geocamss.room import largest_batch
 from geocamss.run import Run
 from geocamss.scene.grid import choose_grid
@@ -154,7 +153,7 @@ class Request:
 
         Raises:
             InputError: something that is asked for does not fit the scene, or the run does not
-                fit into the memory.
+                fit into the memory, given or there.
         """
         model = segmenter or self.segmenter()
         opened = Scene.open(scene, self.bands, model.card)
@@ -167,17 +166,21 @@ class Request:
             grid,
             spread(self.sampling, model.card),
             batch,
+            confidence=needs_confidence(self.outputs),
             doubt="uncertainty" in self.outputs,
             probabilities="probabilities" in self.outputs,
             outputs=tuple(self.outputs),
             units=units_of(opened, bands, model.card),
             shaping=self._shaping(model.card.classes),
-        )
+        ).manned()
         budget = None if self.memory is None else parse_bytes(self.memory)
         before = as_before(run, journal or {}, budget)
         if before is not None and self._allows(before, journal or {}):
             return before
-        return run if budget is None else within(run, Probe.of(run), budget)
+        if budget is not None:
+            return within(run, probe_within(run, budget), budget)
+        check_machine(run)
+        return run
 
     def _allows(self, before: Run, journal: Mapping[str, Any]) -> bool:
         """Whether an earlier run has the batch that is asked for, or what memory left of it."""

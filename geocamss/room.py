@@ -20,6 +20,19 @@ class Room:
     chips: int
     """At most the batch that was asked for; less after memory ran out."""
 
+    narrow: bool = False
+    """Whether memory has run out for several batches side by side."""
+
+    def go_alone(self) -> None:
+        """Go on with one batch after the other."""
+        self.narrow = True
+        warnings.warn(
+            "there is no memory to ask the network about several batches side by side: the run "
+            "goes on with one after the other",
+            GeocamssWarning,
+            stacklevel=2,
+        )
+
     def halve(self, model: str, error: Exception) -> None:
         """Go on with fewer chips.
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 import geocamss
@@ -27,7 +28,7 @@ from geocamss.scene.scene import Scene
 from geocamss.scene.tiles import Lattice, Layout
 from geocamss.scene.units import Units
 from geocamss.scene.window import Window
-from geocamss.sizes import block_tiles, evened
+from geocamss.sizes import block_tiles, evened, hands
 
 __all__ = ["GridPixels", "Run"]
 
@@ -83,6 +84,9 @@ class Run:
     probabilities: bool = False
     """Whether to keep the probabilities of all classes."""
 
+    confidence: bool = True
+    """Whether to keep the probability of the likeliest class."""
+
     outputs: tuple[str, ...] = ()
     """What is to be made of the map; it takes memory, and changes no pixel."""
 
@@ -95,6 +99,10 @@ class Run:
     memory: int | None = None
     """Bytes that blocks and batch were made to fit into; None for no limit."""
 
+    hands: int = 1
+    """Batches that the network is asked about side by side; it takes memory, and changes no
+    pixel."""
+
     @property
     def planes(self) -> int:
         """Numbers that are summed up for each pixel."""
@@ -104,7 +112,12 @@ class Run:
     def layers(self) -> int:
         """Bytes that a finished block holds of each pixel."""
         classes = len(self.segmenter.card.classes)
-        return layers(classes, doubt=self.doubt, probabilities=self.probabilities)
+        return layers(
+            classes,
+            confidence=self.confidence,
+            doubt=self.doubt,
+            probabilities=self.probabilities,
+        )
 
     @property
     def work(self) -> int:
@@ -116,11 +129,22 @@ class Run:
         """The chips and blocks of the grid."""
         card = self.segmenter.card
         shape = (self.grid.height, self.grid.width)
-        limits = self.block_tiles or block_tiles(card)
+        limits = self.block_tiles or self._block_tiles
         whole = Layout(Lattice.of(card), self.grid.origin, shape, limits)
         sides = len(whole.tile_rows), len(whole.tile_cols)
         rows, cols = (evened(limit, side) for limit, side in zip(limits, sides, strict=True))
         return replace(whole, block_tiles=(rows, cols))
+
+    @property
+    def _block_tiles(self) -> tuple[int, int]:
+        """Rows and columns of tiles in a block, at most: fewer where each is drawn several times.
+
+        A block that takes long is much to lose, and keeps a run waiting that is told to stop.
+        """
+        card = self.segmenter.card
+        rows, cols = block_tiles(card)
+        draws = self.sampling.samples * (self.sampling.rounds or card.rounds)
+        return max(1, rows // draws), cols
 
     @cached_property
     def engine(self) -> Engine:
@@ -134,7 +158,16 @@ class Run:
             self.batch,
             self.doubt,
             self.probabilities,
+            self.confidence,
+            self.hands,
         )
+
+    def manned(self) -> Run:
+        """The run with as many hands as its blocks keep busy."""
+        card, (rows, cols) = self.segmenter.card, self.layout.block_tiles
+        if self.segmenter.device.type != "cpu":
+            return replace(self, hands=1)
+        return replace(self, hands=hands(card, self.batch, rows * cols, torch.get_num_threads()))
 
     def reader(self, bands: tuple[SceneBand, ...] | None = None) -> SceneReader:
         """Opens the scene on the grid: the model's bands, or others."""
@@ -198,7 +231,12 @@ class Run:
     def sizes(self) -> dict[str, Any]:
         """What ``budget.as_before`` chooses blocks and batch by, when the run is taken up again."""
         tiles = list(self.layout.block_tiles)
-        return {"batch": self.batch, "block_tiles": tiles, "memory": self.memory}
+        return {
+            "batch": self.batch,
+            "block_tiles": tiles,
+            "memory": self.memory,
+            "hands": self.hands,
+        }
 
     @cached_property
     def key(self) -> str:
@@ -214,6 +252,7 @@ class Run:
             str(self.segmenter.device),
             self.doubt,
             self.probabilities,
+            self.confidence,
             astuple(self.shaping),
         ]
         text = json.dumps([self.provenance, where], sort_keys=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from geocamss.modelcard import ModelCard
 from geocamss.scene.tiles import Lattice
 
-__all__ = ["batch_size", "block_tiles", "evened"]
+__all__ = ["batch_size", "block_tiles", "evened", "hands"]
 
 BLOCK_WIDTH = 6144
 """A block is at most about this wide, in pixels: the rows that it holds must not grow with the
@@ -29,6 +29,16 @@ GPU_BATCH_PIXELS = 2**23
 
 BATCH_BYTES = 64 * 2**20
 """The probabilities of a batch take at most about this many bytes, in float32."""
+
+HANDS = 4
+"""A network is asked about at most so many batches side by side."""
+
+HANDS_BYTES = 128 * 2**20
+"""Inputs and probabilities of these take at most about this many bytes, in float32."""
+
+BATCHES_A_HAND = 8
+"""Each hand has at least so many batches of a block: when the last ones are asked about, some hands
+have nothing left to do."""
 
 
 def block_tiles(card: ModelCard) -> tuple[int, int]:
@@ -55,3 +65,17 @@ def batch_size(card: ModelCard, pixels: int = BATCH_PIXELS) -> int:
     """Chips that the network sees at once: of about so many pixels together."""
     chip = card.chip**2
     return max(1, min(pixels // chip, BATCH_BYTES // (chip * 4 * len(card.classes))))
+
+
+def hands(card: ModelCard, batch: int, tiles: int, threads: int) -> int:
+    """Batches that a processor's network is asked about side by side.
+
+    Args:
+        card: of the model.
+        batch: chips at once.
+        tiles: of a block.
+        threads: that the network may have, in all.
+    """
+    share = batch * card.chip**2 * 4 * (len(card.bands) + len(card.classes))
+    most = min(HANDS, threads, tiles // (BATCHES_A_HAND * batch), HANDS_BYTES // share)
+    return max(1, most)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geocamss.blend import UNIT, Adder, decide, ramp, weights
+from geocamss.blend import UNIT, Adder, certainty, decide, ramp, weights
 from geocamss.models.normalize import LIMIT, Normalizer
 from geocamss.scene.tiles import Lattice
 
@@ -40,7 +40,8 @@ def sums_with_values(draw):
 @given(sums_with_values())
 def test_the_first_of_the_likeliest_classes_wins(case):
     sums, values = case
-    classes, confidence = decide(torch.from_numpy(sums), values)
+    planes = torch.from_numpy(sums)
+    classes, confidence = decide(planes, values), certainty(planes)
     best = sums.max(axis=0)
     expected = np.where(best == 0, 255, np.array(values)[sums.argmax(axis=0)])
     np.testing.assert_array_equal(classes.numpy(), expected)

@@ -15,6 +15,7 @@ import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from shapely.geometry import box
 
 import geocamss
@@ -111,6 +112,16 @@ def test_gaps_are_found_in_overviews(tmp_path, model):
     assert planned.skipped > 0.4 * planned.tiles
 
 
+def test_a_block_holds_less_where_each_chip_is_drawn_often(tmp_path, model, monkeypatch):
+    """What a run that is killed may lose, and how long it heeds no SIGTERM, is a matter of time."""
+    scene = write_scene(tmp_path / "s.tif", texture(700, 410))
+    monkeypatch.setattr("geocamss.run.block_tiles", lambda _: (12, 4))
+    for words, most in (({}, 12), ({"samples": 3}, 4), ({"samples": 3, "rounds": 2}, 2)):
+        high, wide = Request(model=model, **words).run(scene).layout.block_tiles
+        assert most / 2 <= high <= most
+        assert 2 <= wide <= 4
+
+
 def count_chips(run):
     from geocamss.strips import cut_chips, read_strips
 
@@ -127,12 +138,13 @@ def count_chips(run):
 def test_a_budget_shrinks_blocks_and_then_batches(tmp_path, model):
     scene = write_scene(tmp_path / "s.tif", texture(700, 900))
     run = Request(model=model, batch_size=8, outputs=["classes"]).run(scene)
-    probe = Probe(300 * MB, 80 * MB, 0.01)
+    at_once = run.batch * run.hands
+    probe = Probe(300 * MB, 80 * MB, 0.01, at_once)
     needs = []
     for budget in range(330, 600, 10):
         with suppress(InputError):
             smaller = within(run, probe, budget * MB)
-            network = probe.network * smaller.batch // run.batch
+            network = probe.network * smaller.batch * smaller.hands // at_once
             needs.append(memory_of(smaller, replace(probe, network=network)).ram)
             assert needs[-1] <= budget * MB
             assert smaller.batch == run.batch or smaller.layout.block_tiles == (1, 1)
@@ -147,6 +159,22 @@ def test_what_cannot_fit_is_refused_with_the_sizes(tmp_path, model):
     assert not (tmp_path / "out").exists()
 
 
+def test_what_no_machine_holds_is_refused_before_it_is_asked_for(tmp_path, model, monkeypatch):
+    scene = write_scene(tmp_path / "s.tif", texture(300, 410))
+    monkeypatch.setattr("geocamss.budget.machine_bytes", lambda: 10 * MB)
+    said = r"64 pixels with 3 bands and 4 classes take \d+MB .* and there are 10MB.*--memory"
+    with pytest.raises(InputError, match=said):
+        geocamss.predict(scene, tmp_path / "out", model=model)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_sizes_of_a_card_are_bounded_together():
+    words = {"bands": ["red"], "gsd": 1.0, "classes": [f"c{i}" for i in range(200)], "overlap": 8}
+    assert geocamss.ModelCard(**words, chip=2048).chip == 2048
+    with pytest.raises(ValidationError, match=r"chip of 8192 .* 200 classes takes 134\.5 GB"):
+        geocamss.ModelCard(**words, chip=8192)
+
+
 def test_a_budget_changes_no_pixel(tmp_path, model):
     scene = write_scene(tmp_path / "s.tif", texture(300, 410))
     plain = geocamss.predict(scene, tmp_path / "a", model=model, outputs=["classes"])
@@ -159,8 +187,9 @@ def test_a_budget_changes_no_pixel(tmp_path, model):
 def test_an_interrupted_run_keeps_its_blocks_though_more_memory_is_taken_now(tmp_path, model):
     scene = write_scene(tmp_path / "s.tif", texture(700, 900))
     run = Request(model=model, batch_size=8, outputs=["classes"]).run(scene)
-    first = within(run, Probe(300 * MB, 80 * MB, 0.01), 480 * MB)
-    other = within(run, Probe(380 * MB, 80 * MB, 0.01), 480 * MB)
+    at_once = run.batch * run.hands
+    first = within(run, Probe(300 * MB, 80 * MB, 0.01, at_once), 480 * MB)
+    other = within(run, Probe(380 * MB, 80 * MB, 0.01, at_once), 480 * MB)
     assert first.key != other.key
     journal = json.loads(json.dumps({"key": first.key, **first.sizes}))
     for budget in (480 * MB, 500 * MB, None):
@@ -169,7 +198,8 @@ def test_an_interrupted_run_keeps_its_blocks_though_more_memory_is_taken_now(tmp
         assert (kept.key, kept.sizes) == (first.key, first.sizes)
     assert as_before(run, journal, 479 * MB) is None
     for words in ({"memory": "480MB"}, {"memory": "480MB", "batch_size": 8}, {}):
-        assert Request(model=model, **words).run(scene, journal=journal).key == first.key
+        again = Request(model=model, outputs=["classes"], **words)
+        assert again.run(scene, journal=journal).key == first.key
 
 
 @pytest.mark.parametrize(

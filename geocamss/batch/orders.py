@@ -78,6 +78,9 @@ class Opened:
     device: str
     """Where the worker runs the network."""
 
+    confidence: bool
+    """Whether blocks hold it."""
+
 
 @dataclass(frozen=True)
 class Finished:

@@ -367,7 +367,10 @@ class BatchRun:
         left = [
             block
             for block in opened.layout.blocks()
-            if not (store.path(block).exists() and store.has(block, opened.layout))
+            if not (
+                store.path(block).exists()
+                and store.has(block, opened.layout, confidence=opened.confidence)
+            )
         ]
         self._blocks_done += scene.blocks - len(left)
         scene.todo = deque((block.row, block.col) for block in left)

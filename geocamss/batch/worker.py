@@ -140,6 +140,8 @@ class ModelPlugin(WorkerPlugin):
                 found = order.request.run(order.path, self._segmenter, journal)
                 if order.block_tiles is not None:
                     found = replace(found, block_tiles=order.block_tiles, memory=order.memory)
+                if order.key and found.key != order.key:
+                    found = replace(found, confidence=True)  # it goes on from blocks that hold it
                 self._runs[key] = found
             self._runs.move_to_end(key)
             while len(self._runs) > KEPT_RUNS:
@@ -179,6 +181,7 @@ def open_scene(plugin: str, order: Order) -> Outcome:
             batch=run.batch,
             datetime=run.scene.datetime,
             device=str(run.segmenter.device),
+            confidence=run.confidence,
         )
 
     return _told(plugin, look)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -34,13 +36,15 @@ def from_module(module: torch.nn.Module, card: ModelCard) -> Segmenter:
 class _ModuleSegmenter:
     """A discriminative network; the sampling changes nothing."""
 
-    def __init__(self, module: torch.nn.Module, card: ModelCard) -> None:
+    def __init__(
+        self, module: torch.nn.Module, card: ModelCard, known_as: str | None = None
+    ) -> None:
         self._module = module.eval()
         self._card = card
         parameter = next(iter(module.parameters()), None)
         self._device = torch.device("cpu") if parameter is None else parameter.device
         self._dtype = parameter.dtype if parameter is not None else torch.float32
-        self._fingerprint = fingerprint(card, module.state_dict())
+        self._fingerprint = known_as or fingerprint(card, module.state_dict())
 
     @property
     def card(self) -> ModelCard:
@@ -68,6 +72,17 @@ class _ModuleSegmenter:
                 logits = logits / self._card.temperature
             return torch.softmax(logits, dim=1)
 
+    def twin(self) -> Segmenter | None:
+        """A copy of the module around the same weights: what it notes down is its own."""
+        if any(_tells_others(part) for part in self._module.modules()):
+            return None
+        tensors = (*self._module.parameters(), *self._module.buffers())
+        try:
+            module = copy.deepcopy(self._module, {id(tensor): tensor for tensor in tensors})
+        except Exception:  # noqa: BLE001 (a module can hold what cannot be copied in any way)
+            return None
+        return _ModuleSegmenter(module, self._card, self._fingerprint)
+
     def _check(self, logits: object, chips: Tensor) -> None:
         batch, _, height, width = chips.shape
         expected = (batch, len(self._card.classes), height, width)
@@ -81,3 +96,9 @@ class _ModuleSegmenter:
                 f"model {self._card.name!r} must give logits of shape {expected} "
                 f"(batch, classes, height, width), got {tuple(logits.shape)}"
             )
+
+
+def _tells_others(part: torch.nn.Module) -> bool:
+    """Whether a module hands on what it sees, or is a compiled one: a copy may share the rest."""
+    hooks = (part._forward_hooks, part._forward_pre_hooks)  # noqa: SLF001 (it has no other name)
+    return any(hooks) or hasattr(part, "_orig_mod")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geocamss.modelcard import SAMPLERS, ModelCard, Sampler
 
-__all__ = ["Sampling", "Segmenter"]
+__all__ = ["Sampling", "Segmenter", "SharedSegmenter", "twins"]
 
 
 @dataclass(frozen=True)
@@ -85,3 +85,28 @@ class Segmenter(Protocol):
         Returns:
             (B, K, H, W) floating point probabilities, 0 to 1, that sum to one over K.
         """
+
+
+@runtime_checkable
+class SharedSegmenter(Protocol):
+    """A segmenter that can be asked by several threads at once.
+
+    An option of ``Segmenter``: one without it is asked by one thread after the other.
+    """
+
+    def twin(self) -> Segmenter | None:
+        """What another thread may ask meanwhile, with the same weights and so the same answers.
+
+        None where there can be no such thing. What twins return is never overwritten.
+        """
+
+
+def twins(segmenter: Segmenter, count: int) -> tuple[Segmenter, ...]:
+    """A segmenter and its twins, ``count`` in all; itself alone if it has none."""
+    found = [segmenter]
+    while len(found) < count and isinstance(segmenter, SharedSegmenter):
+        twin = segmenter.twin()
+        if twin is None:
+            break
+        found.append(twin)
+    return tuple(found)

@@ -21,15 +21,16 @@ LEVELS = 250
 _SIDES = ("top", "bottom", "left", "right")
 
 
-def layers(classes: int, *, doubt: bool, probabilities: bool) -> int:
+def layers(classes: int, *, confidence: bool = True, doubt: bool, probabilities: bool) -> int:
     """Bytes that a block's map holds of each pixel of its interior.
 
     Args:
         classes: how many there are.
+        confidence: whether it is asked for.
         doubt: whether entropy and mutual information are asked for.
         probabilities: whether those of all classes are.
     """
-    return 2 + 2 * doubt + classes * probabilities
+    return 1 + confidence + 2 * doubt + classes * probabilities
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class BlockMap:
     classes: NDArray[np.uint8]
     """Class map of the block's interior, (height, width), 255 = no data."""
 
-    confidence: NDArray[np.uint8]
-    """Percent, likewise."""
+    confidence: NDArray[np.uint8] | None
+    """Percent, likewise; None where it was not asked for."""
 
     seams: tuple[NDArray[np.int16], ...]
     """Running sums of the four seams, each (K, height, width), all zero = no data; with doubt,
@@ -82,24 +83,27 @@ class BlockStore:
         part = target.with_suffix(".part")
         with part.open("wb") as file:
             parts: dict[str, NDArray[Any]] = dict(zip(_SIDES, result.seams, strict=True))
-            for name in ("doubt", "probabilities"):
+            for name in ("confidence", "doubt", "probabilities"):
                 if (more := getattr(result, name)) is not None:
                     parts[name] = more
             # Its own keyword, which is none of these, is taken for one of them by type checkers.
-            np.savez(file, classes=result.classes, confidence=result.confidence, **parts)  # type: ignore[arg-type]
+            np.savez(file, classes=result.classes, **parts)  # type: ignore[arg-type]
         settle(part)
         part.replace(target)
 
-    def has(self, block: Block, layout: Layout) -> bool:
+    def has(self, block: Block, layout: Layout, *, confidence: bool = True) -> bool:
         """Whether the block's file is there and whole: every checksum is computed.
 
         Args:
             block: which.
             layout: of the grid, which says how large its parts are.
+            confidence: whether it must hold that.
         """
         interior = layout.interior(block).shape
         wanted: dict[str, tuple[str, tuple[int, ...]]]
-        wanted = {"classes": ("u1", interior), "confidence": ("u1", interior)}
+        wanted = {"classes": ("u1", interior)}
+        if confidence:
+            wanted["confidence"] = ("u1", interior)
         seams = zip(_SIDES, layout.seams(block), strict=True)
         try:
             with zipfile.ZipFile(self.path(block)) as archive:
@@ -149,9 +153,14 @@ class BlockFile:
         return self._part("classes")
 
     @property
-    def confidence(self) -> NDArray[np.uint8]:
-        """Percent, likewise."""
-        return self._part("confidence")
+    def confidence(self) -> NDArray[np.uint8] | None:
+        """Percent, likewise; None where it was not asked for."""
+        return self._part_if_there("confidence")
+
+    @property
+    def sure(self) -> bool:
+        """Whether it has confidence, without reading it."""
+        return self._holds("confidence")
 
     @property
     def doubt(self) -> NDArray[np.uint8] | None:
@@ -168,6 +177,10 @@ class BlockFile:
         if side not in self._seams:
             self._seams[side] = self._part(_SIDES[side])
         return self._seams[side]
+
+    def _holds(self, name: str) -> bool:
+        with np.load(self.path, allow_pickle=False) as arrays:
+            return name in arrays.files
 
     def _part_if_there(self, name: str) -> NDArray[np.uint8] | None:
         with np.load(self.path, allow_pickle=False) as arrays:

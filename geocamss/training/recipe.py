@@ -194,7 +194,8 @@ class Recipe(_Strict):
     """The model card of the result, less what training fills in."""
 
     data: str | None = None
-    """The data folder; relative to the recipe. ``--data`` and GEOCAMSS_DATA come first."""
+    """The data folder, relative to the recipe's and within it. ``--data`` and GEOCAMSS_DATA come
+    first, and may lie anywhere."""
 
     model: CamssConfig = CamssConfig()
     sources: tuple[Source, ...] = Field(min_length=1)
@@ -349,8 +350,11 @@ def read_recipe(path: Path, kind: type[Kind]) -> Kind:
 def data_folder(recipe: HasData, path: Path, given: Path | None) -> Path:
     """Where the recipe's data lie: ``given``, else GEOCAMSS_DATA, else the recipe's own word.
 
+    A recipe may come from anyone. What it names itself lies in its folder, links and all; whoever
+    runs it says where else there is something to read.
+
     Raises:
-        RecipeError: there is no such folder.
+        RecipeError: there is no such folder, or the recipe's own is not in the recipe's folder.
     """
     from_environment = os.environ.get(DATA_VARIABLE)
     own = None if recipe.data is None else path.parent / recipe.data
@@ -358,6 +362,11 @@ def data_folder(recipe: HasData, path: Path, given: Path | None) -> Path:
     if folder is None:
         raise RecipeError(
             f"{path}: no data folder; give --data DIR, set {DATA_VARIABLE}, or write data: DIR"
+        )
+    if folder is own and not folder.resolve().is_relative_to(path.parent.resolve()):
+        raise RecipeError(
+            f"{path}: its data folder, {recipe.data}, is not within the recipe's own; to read from "
+            f"there, say so with --data {folder}"
         )
     if not folder.is_dir():
         raise RecipeError(f"{path}: data folder {folder} is not there; give another with --data")

@@ -111,7 +111,9 @@ def test_the_command_trains_a_model_that_maps_the_scene(folder, tmp_path, monkey
     assert result.exit_code == 0, result.output
     assert read_card(out).metrics["validation_accuracy"] > 0.9
     kept = out.with_suffix(".yaml")
-    assert data_folder(load_recipe(kept), kept, None).samefile(folder)
+    recipe = load_recipe(kept)
+    assert (out.parent / str(recipe.data)).samefile(folder)
+    assert data_folder(recipe, kept, folder) == folder
     out.rename(tmp_path / "model.safetensors")
     text = kept.read_bytes()
     again = CliRunner().invoke(command, [str(a) for a in arguments])

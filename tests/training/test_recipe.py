@@ -203,6 +203,20 @@ def test_the_data_folder_is_given_or_in_the_environment_or_the_recipes(tmp_path,
         data_folder(recipe, path, tmp_path / "none")
 
 
+@pytest.mark.parametrize("data", ["..", "../beside", "/", "own/../../beside", "link"])
+def test_a_recipe_does_not_choose_a_folder_beyond_its_own(tmp_path, monkeypatch, data):
+    monkeypatch.delenv("GEOCAMSS_DATA", raising=False)
+    beside = tmp_path / "beside"
+    for folder in (beside, tmp_path / "recipes" / "own"):
+        folder.mkdir(parents=True)
+    (tmp_path / "recipes" / "link").symlink_to(beside)
+    path = written(tmp_path / "recipes", MINIMAL | {"data": data})
+    recipe = load_recipe(path)
+    with pytest.raises(RecipeError, match=r"not within the recipe's own.*--data"):
+        data_folder(recipe, path, None)
+    assert data_folder(recipe, path, beside) == beside
+
+
 def test_a_recipe_without_any_data_folder_says_how_to_give_one(tmp_path, monkeypatch):
     monkeypatch.delenv("GEOCAMSS_DATA", raising=False)
     path = written(tmp_path, MINIMAL)

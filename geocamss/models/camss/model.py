@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -100,6 +101,10 @@ class CamssSegmenter:
     def sampled(self, chips: Tensor, valid: Tensor, corners: Tensor, sampling: Sampling) -> Tensor:
         """Segment a batch, with the samples' mean entropy; see ``SampledSegmenter``."""
         return self._batch(chips, valid, corners, sampling, entropies=True)
+
+    def twin(self) -> Self:
+        """Itself: asking it changes nothing in it."""
+        return self
 
     def _batch(
         self, chips: Tensor, valid: Tensor, corners: Tensor, sampling: Sampling, *, entropies: bool

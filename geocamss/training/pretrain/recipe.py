@@ -50,7 +50,8 @@ class PretrainRecipe(BaseModel):
     license: str = ""
 
     data: str | None = None
-    """The data folder; relative to the recipe. ``--data`` and GEOCAMSS_DATA come first."""
+    """The data folder, relative to the recipe's and within it. ``--data`` and GEOCAMSS_DATA come
+    first, and may lie anywhere."""
 
     model: CamssConfig = CamssConfig()
     """Sizes; only those of the image encoder matter."""

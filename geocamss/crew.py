@@ -1,0 +1,86 @@
+"""The crew: threads that ask a network side by side, each about chips of its own.
+
+Torch can share out every single operation among threads instead. But those meet after each one,
+and wait for the last by spinning; and while a chip is cut out, normalized or added up, most of them
+have nothing to do but that. Whole chips leave nobody waiting.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from geocamss.heap import keep_freed_memory
+from geocamss.inputs import Inputs
+from geocamss.models.segmenter import Segmenter
+from geocamss.strips import Chip
+
+__all__ = ["Ask", "Crew"]
+
+Ask = Callable[[Segmenter, Inputs, Sequence[Chip]], Tensor]
+"""Asks a segmenter about a batch of chips, in memory for its inputs."""
+
+
+class Crew:
+    """A thread for each of several segmenters, which are twins of one another.
+
+    While it is at work, torch has one thread for whoever has called it, and shares out the others
+    among the crew: more threads than cores would be in each other's way.
+    """
+
+    def __init__(
+        self, segmenters: Sequence[Segmenter], inputs: Callable[[], Inputs], ask: Ask
+    ) -> None:
+        """Call them together; threads begin when they are needed.
+
+        Args:
+            segmenters: one for each thread.
+            inputs: makes the memory for a thread's inputs.
+            ask: what each does.
+        """
+        self._before = torch.get_num_threads()
+        self._threads = max(1, self._before // len(segmenters))
+        self._idle: SimpleQueue[Segmenter] = SimpleQueue()
+        for segmenter in segmenters:
+            self._idle.put(segmenter)
+        self._inputs = inputs
+        self._ask = ask
+        self._own = threading.local()
+        self._pool = ThreadPoolExecutor(len(segmenters), "geocamss-ask", self._begin)
+
+    def ask(self, chips: Sequence[Chip]) -> Future[Tensor]:
+        """Have a batch of chips asked about."""
+        keep_freed_memory(one_heap=True)  # now that whoever reads has a heap
+        return self._pool.submit(self._work, chips)
+
+    def _begin(self) -> None:
+        torch.set_num_threads(self._threads)  # of this thread alone
+        self._own.segmenter = self._idle.get()
+        self._own.inputs = None
+
+    @torch.inference_mode()
+    def _work(self, chips: Sequence[Chip]) -> Tensor:
+        own = self._own
+        if own.inputs is None:  # not before: a thread must not end by a lack of memory
+            own.inputs = self._inputs()
+        return self._ask(own.segmenter, own.inputs, chips)
+
+    def __enter__(self) -> Self:
+        torch.set_num_threads(1)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._before)
