@@ -67,14 +67,20 @@ class Said:
     """(N,), in which half of it."""
 
     def doubts(self) -> dict[str, Floats]:
-        """Every kind of doubt, (N,): the higher, the less sure."""
+        """Every kind of doubt, (N,): the higher, the less sure.
+
+        ``both`` takes the mean of what the single pass and what the samples say.
+        """
         whole = _entropy(self.sampled)
+        both = (self.single + self.sampled) / 2
         return {
             "1 - confidence, one pass": 1 - self.single.max(1),
             "entropy, one pass": _entropy(self.single),
             "1 - confidence, samples": 1 - self.sampled.max(1),
             "entropy, samples": whole,
             "mutual information, samples": whole - self.own,
+            "1 - confidence, both": 1 - both.max(1),
+            "entropy, both": _entropy(both),
         }
 
 
