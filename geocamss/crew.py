@@ -8,8 +8,9 @@ have nothing to do but that. Whole chips leave nobody waiting.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
@@ -22,21 +23,35 @@ from geocamss.inputs import Inputs
 from geocamss.models.segmenter import Segmenter
 from geocamss.strips import Chip
 
-__all__ = ["Ask", "Crew"]
+__all__ = ["Ask", "Crew", "one_thread"]
 
 Ask = Callable[[Segmenter, Inputs, Sequence[Chip]], Tensor]
 """Asks a segmenter about a batch of chips, in memory for its inputs."""
 
 
-class Crew:
-    """A thread for each of several segmenters, which are twins of one another.
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch do by itself what the calling thread asks of it, and the others go on.
 
-    While it is at work, torch has one thread for whoever has called it, and shares out the others
-    among the crew: more threads than cores would be in each other's way.
+    A crew takes all cores: more threads than that would be in each other's way.
     """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Crew:
+    """A thread for each of several segmenters, which are twins of one another."""
 
     def __init__(
-        self, segmenters: Sequence[Segmenter], inputs: Callable[[], Inputs], ask: Ask
+        self,
+        segmenters: Sequence[Segmenter],
+        inputs: Callable[[], Inputs],
+        ask: Ask,
+        threads: int,
     ) -> None:
         """Call them together; threads begin when they are needed.
 
@@ -44,9 +59,9 @@ class Crew:
             segmenters: one for each thread.
             inputs: makes the memory for a thread's inputs.
             ask: what each does.
+            threads: that torch may have, for all of them.
         """
-        self._before = torch.get_num_threads()
-        self._threads = max(1, self._before // len(segmenters))
+        self._threads = max(1, threads // len(segmenters))
         self._idle: SimpleQueue[Segmenter] = SimpleQueue()
         for segmenter in segmenters:
             self._idle.put(segmenter)
@@ -73,7 +88,6 @@ class Crew:
         return self._ask(own.segmenter, own.inputs, chips)
 
     def __enter__(self) -> Self:
-        torch.set_num_threads(1)
         return self
 
     def __exit__(
@@ -83,4 +97,3 @@ class Crew:
         traceback: TracebackType | None,
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(self._before)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import chain, islice
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geocamss.blend import UNIT, BlockSums, certainty, decide, shares, weights
-from geocamss.crew import Crew
+from geocamss.crew import Crew, one_thread
 from geocamss.doubt import doubt
 from geocamss.heap import keep_freed_memory
 from geocamss.inputs import Inputs
@@ -116,28 +116,40 @@ class Engine:
             probabilities=self.probabilities,
         )
         chips = cut_chips(self.layout, block, islice(strips, len(block.rows)))
-        with closing(self.segment(chips)) as said:
+        threads = torch.get_num_threads()
+        blending = one_thread() if self._is_manned else nullcontext()
+        with blending, closing(self.segment(chips, threads)) as said:
             for chip, probabilities in said:
                 report(sums.add(probabilities, chip.window, chip.strip.window, chip.strip.wanted))
-        report(sums.close())
+            report(sums.close())
         return sums.map
 
-    def segment(self, chips: Iterator[Chip]) -> Generator[tuple[Chip, Tensor], None, None]:
+    def segment(
+        self, chips: Iterator[Chip], threads: int
+    ) -> Generator[tuple[Chip, Tensor], None, None]:
         """Each chip with its probabilities (K, chip, chip), in order; with doubt, (K + 1, ...).
 
         When memory runs out, batches are asked about one after the other, and then in halves.
+
+        Args:
+            chips: which.
+            threads: that torch may have for them, where they are asked about side by side.
         """
-        if len(self._segmenters) > 1 and not self.room.narrow:
-            left = yield from self._side_by_side(chips)
+        if self._is_manned:
+            left = yield from self._side_by_side(chips, threads)
             chips = chain(left, chips)
         yield from self._one_by_one(chips)
 
+    @property
+    def _is_manned(self) -> bool:
+        return len(self._segmenters) > 1 and not self.room.narrow
+
     def _side_by_side(
-        self, chips: Iterator[Chip]
+        self, chips: Iterator[Chip], threads: int
     ) -> Generator[tuple[Chip, Tensor], None, list[Chip]]:
         """As ``segment``; returns the chips that were asked about in vain if memory runs out."""
         asked: deque[tuple[list[Chip], Future[Tensor]]] = deque()
-        with Crew(self._segmenters, self._inputs, self._ask) as crew:
+        with Crew(self._segmenters, self._inputs, self._ask, threads) as crew:
             while True:
                 # One more than there are hands: the first to be free finds it ready.
                 while len(asked) <= len(self._segmenters):
@@ -234,8 +246,10 @@ def stitch(
         else:
             sums = sum(_seam_sums(layout, block, opened(block), window) for block in blocks)
             planes = torch.from_numpy(np.asarray(sums))[: len(values)]
-            percent = certainty(planes).numpy() if opened(blocks[0]).sure else None
-            yield window, decide(planes, values.tolist()).numpy(), percent
+            with one_thread():  # seams are small, and others write meanwhile
+                percent = certainty(planes).numpy() if opened(blocks[0]).sure else None
+                classes = decide(planes, values.tolist()).numpy()
+            yield window, classes, percent
 
 
 def stitch_doubt(layout: Layout, store: BlockStore) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
