@@ -92,7 +92,7 @@ class ModelPlugin(WorkerPlugin):
         """Load the model, aside from the loop in which the worker answers its scheduler.
 
         Raises:
-            RunError: the worker has another version of geocamss.
+            InputError: the worker has another version of geocamss.
             ModelError: the worker cannot use the model.
         """
         self._lock = threading.Lock()
@@ -110,7 +110,7 @@ class ModelPlugin(WorkerPlugin):
 
     def _check_version(self) -> None:
         if geocamss.__version__ != self.version:
-            raise RunError(
+            raise InputError(
                 f"a worker has geocamss {geocamss.__version__}, and the client has "
                 f"{self.version}; install one version everywhere"
             )
