@@ -30,8 +30,9 @@ GPU_BATCH_PIXELS = 2**23
 BATCH_BYTES = 64 * 2**20
 """The probabilities of a batch take at most about this many bytes, in float32."""
 
-HANDS = 4
-"""A network is asked about at most so many batches side by side."""
+HANDS = 2
+"""A network is asked about at most so many batches side by side: each takes memory of its own, and
+while one is blended or normalized, the other keeps the cores busy."""
 
 HANDS_BYTES = 128 * 2**20
 """Inputs and probabilities of these take at most about this many bytes, in float32."""
