@@ -19,7 +19,7 @@ import pytest
 from distributed import Client
 
 import geocamss
-from geocamss.errors import RunError
+from geocamss.errors import InputError, RunError
 from tests.batch.conftest import MEMORY, PRELOAD, SMALL_BLOCKS, started
 
 pytestmark = pytest.mark.slow
@@ -73,7 +73,7 @@ def single(tmp_path_factory, scenes, model) -> Path:
     return out
 
 
-def mapped(scenes: Path, out: Path, model, scheduler: Path, progress):
+def mapped(scenes: Path, out: Path, model, scheduler: Path | str, progress):
     return geocamss.map_scenes(
         [scenes],
         out,
@@ -238,11 +238,69 @@ def test_the_same_command_again_takes_up_what_a_lack_of_memory_led_to(
     assert again.scenes[0].batch == 1
 
 
+FAULTY = f"""
+{PRELOAD}
+import os, time
+from pathlib import Path
+from geocamss.batch import worker
+FAILS = {{{{"s0_20240101": 2, "s1_20240102": 100}}}}
+def fail(order, block, result, as_before=worker._save):
+    if order.id in FAILS and (block.row, block.col) == (0, 0):
+        tries = Path({{tries!r}}, order.id)
+        tries.mkdir(exist_ok=True)
+        before = len(list(tries.iterdir()))
+        (tries / f"{{{{time.time()}}}}-{{{{os.getpid()}}}}").touch()
+        if before < FAILS[order.id]:
+            raise OSError(5, "the block cannot be written")
+    as_before(order, block, result)
+if worker._save.__name__ != fail.__name__:
+    worker._save = fail
+"""
+"""Workers that fail with a block of one scene twice, with one of another scene always.
+
+The text may be run twice in a process, and is to count once.
+"""
+
+
+def test_a_block_that_fails_is_tried_again_later_and_elsewhere(tmp_path, scenes, model, single):
+    tries = tmp_path / "tries"
+    tries.mkdir()
+    with started(FAULTY.format(tries=str(tries))) as cluster:
+        address = cluster.scheduler_address
+        result = mapped(scenes, tmp_path / "out", model, address, lambda _: None)
+    assert [(scene.state, scene.retries) for scene in result.scenes] == [
+        ("done", 2),
+        ("failed", 2),
+        ("done", 0),
+    ]
+    assert "the block cannot be written" in result.scenes[1].reason
+    for scene in result.scenes[:2]:
+        said = sorted(path.name.split("-") for path in (tries / scene.id).iterdir())
+        times, workers = [float(time) for time, _ in said], [worker for _, worker in said]
+        assert len(said) == 3
+        assert times[1] - times[0] >= 1
+        assert times[2] - times[1] >= 2
+        assert workers[0] != workers[1]
+    for scene in (result.scenes[0], result.scenes[2]):
+        for raster in ("classes.tif", "confidence.tif"):
+            there = (single / scene.id / raster).read_bytes()
+            assert (scene.folder / raster).read_bytes() == there
+    assert not list(result.scenes[1].folder.glob("*.tif"))
+
+
 OTHER_VERSION = f"""
 {PRELOAD}
 import geocamss
 geocamss.__version__ = "0.0.0"
 """
+
+
+def test_workers_that_run_another_version_than_is_installed_are_refused(tmp_path, scenes, model):
+    with (
+        started(OTHER_VERSION) as cluster,
+        pytest.raises(InputError, match=rf"0\.0\.0, and the client has {geocamss.__version__}"),
+    ):
+        mapped(scenes, tmp_path / "out", model, cluster.scheduler_address, lambda _: None)
 
 
 def test_a_late_worker_of_another_version_does_no_harm(tmp_path, scenes, model, single):
