@@ -18,7 +18,6 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from geocamss.heap import keep_freed_memory
 from geocamss.inputs import Inputs
 from geocamss.models.segmenter import Segmenter
 from geocamss.strips import Chip
@@ -72,7 +71,6 @@ class Crew:
 
     def ask(self, chips: Sequence[Chip]) -> Future[Tensor]:
         """Have a batch of chips asked about."""
-        keep_freed_memory(one_heap=True)  # now that whoever reads has a heap
         return self._pool.submit(self._work, chips)
 
     def _begin(self) -> None:

@@ -23,17 +23,14 @@ DASKS_OWN = ("MALLOC_TRIM_THRESHOLD_", "65536")
 
 
 @cache
-def keep_freed_memory(*, one_heap: bool = False) -> bool:
+def keep_freed_memory() -> bool:
     """Ask the C library not to give freed memory back after every batch.
 
     What a network computes for a chip takes the same memory each time. By itself the C library
     returns most of it in between, and the operating system has to clear each page again, which
-    can take as long as a small network's own sums. It holds for the whole process, and is asked for
-    once; whoever has set such options in the environment keeps them.
-
-    Args:
-        one_heap: whether threads that have not begun yet are to share the first one's heap, where
-            one of them maps: heaps of their own do not grow so large.
+    can take as long as a small network's own sums. And threads that have not begun yet share the
+    first one's heap: what one has freed another can use. It holds for the whole process, and is
+    asked for once; whoever has set such options in the environment keeps them.
 
     Returns:
         Whether the C library was asked and agreed; only that of GNU knows the options.
@@ -41,9 +38,7 @@ def keep_freed_memory(*, one_heap: bool = False) -> bool:
     if any(_chosen(name, value) for name, value in os.environ.items()):
         return False
     mallopt = _from_c("mallopt")
-    asked = {_TRIM_THRESHOLD: KEPT_BYTES, _MMAP_THRESHOLD: MAPPED_BYTES}
-    if one_heap:
-        asked[_ARENA_MAX] = 1
+    asked = {_TRIM_THRESHOLD: KEPT_BYTES, _MMAP_THRESHOLD: MAPPED_BYTES, _ARENA_MAX: 1}
     agreed = [mallopt is not None and bool(mallopt(*option)) for option in asked.items()]
     return all(agreed)
 

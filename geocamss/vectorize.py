@@ -100,7 +100,7 @@ def vectorize(
     scheme = read_legend(raster, source.band).scheme(numbers)
     chosen = class_values(square, scheme, numbers)
     shaping = replace(shaping, square=chosen)
-    keep_freed_memory(one_heap=True)
+    keep_freed_memory()
     try:
         written = write_polygons(source, target, scheme, shaping, tell=steps.add)
     finally:

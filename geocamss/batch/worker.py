@@ -99,7 +99,7 @@ class ModelPlugin(WorkerPlugin):
         self._ready = threading.Event()
         try:
             self._check_version()
-            keep_freed_memory(one_heap=True)
+            keep_freed_memory()
             keep_awake(worker)
             self._segmenter = await asyncio.to_thread(self.request.segmenter)
         except Exception as error:
