@@ -71,8 +71,10 @@ def probe_within(run: Run, budget: int) -> Probe:
         return Probe.of(run)
     smallest = replace(run, batch=1, hands=1, block_tiles=(1, 1))
     probe = Probe.of(smallest)
-    while probe.chips < run.batch:
-        larger = replace(smallest, batch=min(2 * probe.chips, run.batch))
+    batch = 1
+    while batch < run.batch:
+        batch = min(2 * batch, run.batch)
+        larger = replace(smallest, batch=batch)
         if memory_of(larger, _scaled(probe, larger)).ram > budget:
             return probe
         probe = Probe.of(larger)
