@@ -21,6 +21,11 @@ geocamss.run.block_tiles = lambda card: {SMALL_BLOCKS}
 """
 """What workers do first: with blocks of the usual size every scene here would have a single one."""
 
+OUTPUTS = ("classes", "confidence", "item")
+"""What is made of the scenes."""
+
+RASTERS = ("classes.tif", "confidence.tif")
+"""Of these, what does not depend on how a map came about."""
 
 MEMORY = 2 * 2**30
 """Bytes that each worker may take: more than twice as much as one with a tiny model does."""
@@ -65,6 +70,27 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = f"s{number}_2024010{number + 1}.tif"
         write_scene(folder / name, texture(150, 130, seed=number), origin=origin, res=1.0)
     return folder
+
+
+@pytest.fixture(scope="session")
+def single(tmp_path_factory: pytest.TempPathFactory, scenes: Path, model: Path) -> Path:
+    """The scenes, mapped one by one by ``predict``, with blocks of the usual size."""
+    from geocamss import predict
+
+    out = tmp_path_factory.mktemp("single")
+    for path in sorted(scenes.glob("*.tif")):
+        predict(path, out / path.stem, model=model, outputs=OUTPUTS)
+    return out
+
+
+def same_rasters(one: Path, other: Path) -> None:
+    """Every scene of one folder has the same rasters in the other, byte for byte."""
+    folders = [path for path in one.iterdir() if path.is_dir()]
+    assert folders
+    for folder in folders:
+        for raster in RASTERS:
+            there = (other / folder.name / raster).read_bytes()
+            assert (folder / raster).read_bytes() == there, folder.name
 
 
 @pytest.fixture

@@ -18,16 +18,13 @@ import click
 import pytest
 import yaml
 
-import geocamss
 from geocamss.cli.main import cli
-from tests.batch.conftest import PRELOAD
-from tests.batch.test_kills import end, same_rasters
+from tests.batch.conftest import OUTPUTS, PRELOAD, same_rasters
+from tests.batch.test_kills import end
 from tests.conftest import ROOT
 from tests.docs.test_pages import blocks
 
 Process = subprocess.Popen[bytes]
-
-OUTPUTS = ("classes", "confidence")
 
 ADDRESS = "tcp://maps-scheduler:8786"
 """Where the scheduler of a job of that name can be reached, in its namespace."""
@@ -42,7 +39,7 @@ def manifest() -> Any:
 
 def pods(manifest: Any) -> dict[str, Any]:
     cluster = manifest["spec"]["cluster"]["spec"]
-    parts = {"job": manifest["spec"]["job"], **{name: cluster[name] for name in cluster}}
+    parts = {"job": manifest["spec"]["job"], **cluster}
     return {name: part["spec"] for name, part in parts.items()}
 
 
@@ -126,7 +123,7 @@ def container(args: list[str], names: dict[str, str], said: Path) -> Iterator[Pr
 
 
 @pytest.mark.slow
-def test_its_pods_map_as_predict_does(tmp_path, manifest, scenes, model):
+def test_its_pods_map_as_predict_does(tmp_path, manifest, scenes, model, single):
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
@@ -154,6 +151,4 @@ def test_its_pods_map_as_predict_does(tmp_path, manifest, scenes, model):
         running = {name: run(name, args) for name, args in roles.items()}
         assert running["wait"].wait(300) == 0, (tmp_path / "wait.txt").read_text()
         assert run("map", job).wait(300) == 0, (tmp_path / "map.txt").read_text()
-    for path in sorted(scenes.glob("*.tif")):
-        geocamss.predict(path, tmp_path / "one" / path.stem, model=model, outputs=OUTPUTS)
-    same_rasters(tmp_path / "one", tmp_path / "out")
+    same_rasters(single, tmp_path / "out")

@@ -1,4 +1,4 @@
-"""The page's recipe for SLURM, on a SLURM of one machine: its maps, and a job that is cancelled."""
+"""The page's recipe for SLURM, on a SLURM of one machine: its maps, and a job that is canceled."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-import geocamss
-from tests.batch.conftest import PRELOAD
+from tests.batch.conftest import PRELOAD, same_rasters
 from tests.batch.slurm import Slurm, one_machine, wait
 from tests.conftest import ROOT
 from tests.docs.test_pages import blocks
 
 pytestmark = pytest.mark.slow
-
-RASTERS = ("classes.tif", "confidence.tif")
 
 HOLD = """
 import os, time
@@ -41,15 +38,6 @@ def slurm() -> Iterator[Slurm]:
     pytest.importorskip("dask_jobqueue", reason="needs dask-jobqueue: pip install dask-jobqueue")
     with TemporaryDirectory(prefix="slurm-") as folder, one_machine(Path(folder)) as slurm:
         yield slurm
-
-
-@pytest.fixture(scope="module")
-def single(tmp_path_factory, scenes, model) -> Path:
-    """The scenes, mapped one by one by ``predict``."""
-    out = tmp_path_factory.mktemp("single")
-    for path in sorted(scenes.glob("*.tif")):
-        geocamss.predict(path, out / path.stem, model=model)
-    return out
 
 
 def recipe(names: dict[str, str]) -> str:
@@ -111,13 +99,6 @@ def begun(gate: Path, count: int, process: subprocess.Popen[bytes]) -> set[str]:
     return names()
 
 
-def same_rasters(one: Path, other: Path) -> None:
-    for folder in one.iterdir():
-        for raster in RASTERS:
-            there = (other / folder.name / raster).read_bytes()
-            assert (folder / raster).read_bytes() == there, folder.name
-
-
 def test_what_stands_on_the_page_maps_as_predict_does(tmp_path, slurm, scenes, model, single):
     with job(slurm, tmp_path, scenes, model, PRELOAD) as process:
         assert process.wait(300) == 0, logs(tmp_path)
@@ -125,17 +106,17 @@ def test_what_stands_on_the_page_maps_as_predict_does(tmp_path, slurm, scenes, m
     wait(lambda: not slurm.jobs(), "jobs that outlive the script")
 
 
-def test_a_job_that_is_cancelled_is_made_up_for(tmp_path, slurm, scenes, model, single):
+def test_a_job_that_is_canceled_is_made_up_for(tmp_path, slurm, scenes, model, single):
     gate = tmp_path / "gate"
     gate.mkdir()
     with job(slurm, tmp_path, scenes, model, PRELOAD + HOLD.format(gate=str(gate))) as process:
         first = begun(gate, 2, process)
         assert first == set(slurm.jobs("running")), logs(tmp_path)
-        cancelled = min(first)
-        slurm.cancel(cancelled)
+        canceled = min(first)
+        slurm.cancel(canceled)
         later = begun(gate, 3, process)
         assert len(later) == 3, logs(tmp_path)
-        assert set(slurm.jobs("running")) == later - {cancelled}
+        assert set(slurm.jobs("running")) == later - {canceled}
         (gate / "open").touch()
         assert process.wait(300) == 0, logs(tmp_path)
     same_rasters(single, tmp_path / "out")
