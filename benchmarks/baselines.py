@@ -97,6 +97,12 @@ nearest to the segmenter's.
 """
 
 
+def last_layer(network: nn.Module) -> nn.Conv2d:
+    """The layer of a baseline whose channels are the classes."""
+    found: nn.Conv2d = network.leave if isinstance(network, UNet) else network.segmentation_head[0]
+    return found
+
+
 class PlainObjective:
     """Cross-entropy and Dice, weighted as the segmenter's map loss is."""
 
@@ -113,8 +119,7 @@ class PlainObjective:
     def finished(self, network: nn.Module) -> nn.Module:
         """A copy whose probabilities are not those of the class weights."""
         found = copy.deepcopy(network)
-        head = found.leave if isinstance(found, UNet) else found.segmentation_head[0]
-        unweigh(head, self._weights)
+        unweigh(last_layer(found), self._weights)
         return found
 
     def segmenter(self, network: nn.Module, card: ModelCard) -> Segmenter:

@@ -9,16 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from geocamss.evaluation.calibrate import LEAST, best_temperature
+from geocamss.evaluation.calibrate import best_temperature
 from geocamss.evaluation.reliability import calibration, level_counts
-from geocamss.models.segmenter import Sampling, Segmenter
-from geocamss.training.evaluation import map_labeled
-from geocamss.training.sources import IGNORED, LabeledImage
+from geocamss.models.segmenter import Segmenter
+from geocamss.training.answers import answers
+from geocamss.training.sources import LabeledImage
 
 __all__ = ["Calibrated", "calibrate"]
-
-MOST_PIXELS = 1 << 19
-"""At most about this many labeled pixels are looked at, spread over all of them."""
 
 TRUSTED = (0.5, 5.0)
 """No temperature beyond these is believed: pixels that were held out lie beside those that were
@@ -47,26 +44,10 @@ def calibrate(segmenter: Segmenter, images: Sequence[LabeledImage]) -> Calibrate
         images: At least one of them has a label.
     """
     before = segmenter.card.temperature
-    logs, labels = _said(segmenter, images)
+    logs, labels = answers(segmenter, images)
     logits = logs * before
     temperature = best_temperature(logits, labels, TRUSTED)
     return Calibrated(temperature, _ece(logits, labels, temperature), _ece(logits, labels, before))
-
-
-def _said(
-    segmenter: Segmenter, images: Sequence[LabeledImage]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Logarithms of the probabilities of labeled pixels, (pixels, K), and their labels."""
-    step = max(1, sum(image.places.total for image in images) // MOST_PIXELS)
-    logs, truth, seen = [], [], 0
-    for image in images:
-        for found, labels in map_labeled(segmenter, image, Sampling()):
-            known = labels != IGNORED
-            chosen = slice(-seen % step, None, step)
-            logs.append(np.log(np.maximum(found[:, known].numpy().T[chosen], LEAST)))
-            truth.append(labels[known].numpy()[chosen].astype(np.int64))
-            seen += int(known.sum())
-    return np.concatenate(logs), np.concatenate(truth)
 
 
 def _ece(logits: NDArray[np.float32], labels: NDArray[np.int64], temperature: float) -> float:

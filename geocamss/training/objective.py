@@ -31,7 +31,15 @@ from geocamss.training.batches import Batch
 from geocamss.training.recipe import Training
 from geocamss.training.sources import IGNORED
 
-__all__ = ["CamssObjective", "Objective", "class_weights", "dice_loss", "map_loss", "unweigh"]
+__all__ = [
+    "CamssObjective",
+    "Objective",
+    "class_weights",
+    "dice_loss",
+    "map_loss",
+    "shift_classes",
+    "unweigh",
+]
 
 _PARTS = 4
 """In a step that trains the tokenizer one in so many chips does, and the head at all levels too."""
@@ -67,7 +75,6 @@ def class_weights(frequencies: Tensor, power: float) -> Tensor:
     return weights / (weights * frequencies).sum().clamp(min=1e-9)
 
 
-@torch.no_grad()
 def unweigh(layer: nn.Conv2d, weights: Tensor) -> None:
     """Take class weights out of what a last layer has learned with them, in place.
 
@@ -78,10 +85,20 @@ def unweigh(layer: nn.Conv2d, weights: Tensor) -> None:
         layer: Its channels are those of the classes, each so many times in a row.
         weights: (K,).
     """
+    shift_classes(layer, -weights.log())
+
+
+@torch.no_grad()
+def shift_classes(layer: nn.Conv2d, shifts: Tensor) -> None:
+    """Add to the logits that a last layer makes, in place.
+
+    Args:
+        layer: Its channels are those of the classes, each so many times in a row.
+        shifts: (K,), by class.
+    """
     if layer.bias is None:
-        raise TypeError("the last layer has no bias to take class weights out of")
-    shift = weights.log().to(layer.bias)
-    layer.bias -= shift.repeat_interleave(len(layer.bias) // len(weights))
+        raise TypeError("the last layer has no bias to shift classes by")
+    layer.bias += shifts.to(layer.bias).repeat_interleave(len(layer.bias) // len(shifts))
 
 
 def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:

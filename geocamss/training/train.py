@@ -25,10 +25,12 @@ from geocamss.models.camss.model import CamssSegmenter
 from geocamss.models.camss.network import CamssNetwork, build
 from geocamss.models.checkpoint import load_network, save
 from geocamss.models.precision import fast_dtype
+from geocamss.training.balance import balance
 from geocamss.training.batches import Batches, Pool, class_frequencies
 from geocamss.training.calibration import Calibrated, calibrate
+from geocamss.training.evaluation import score_images
 from geocamss.training.loop import Loop
-from geocamss.training.objective import CamssObjective, class_weights
+from geocamss.training.objective import CamssObjective, class_weights, shift_classes
 from geocamss.training.pretrain.encoder import is_encoder, load_encoder
 from geocamss.training.recipe import Recipe, data_folder
 from geocamss.training.sources import LabeledImage, load_source
@@ -105,7 +107,8 @@ def train(
 
     All data are read once before any work, those of later stages too. A finished stage leaves its
     model beside ``out`` until the last one ends; a resumed run begins with the first one that is
-    not finished. The model's temperature is fitted to the validation images.
+    not finished. In the end the classes are balanced by the training images, and the model's
+    temperature is fitted to the validation images.
 
     Args:
         recipe: What to do.
@@ -248,14 +251,26 @@ def _train(
     )
     fit(loop, state if resume else None, log)
     network = _trained(loop)
-    found = None
-    if material.validation:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        found = calibrate(CamssSegmenter(network, card, device), material.validation)
-    card = finished_card(card, loop.best_scores, found)
+    found, calibrated = _finish(network, card, material)
+    card = finished_card(card, found, calibrated)
     _export(network, card, out)
     state.unlink(missing_ok=True)
-    return Trained(out, card, loop.best_scores, loop.global_step, tuple(loop.history))
+    return Trained(out, card, found, loop.global_step, tuple(loop.history))
+
+
+def _finish(
+    network: CamssNetwork, card: ModelCard, data: Data
+) -> tuple[Scores | None, Calibrated | None]:
+    """Balance the classes of a trained network, in place, then see how well it does."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    shifts = balance(CamssSegmenter(network, card, device), data.pools)
+    shift_classes(network.decoder.last, shifts)
+    named = zip(card.classes.names, shifts.tolist(), strict=True)
+    _log.info("classes balanced: %s", ", ".join(f"{name} {by:+.2f}" for name, by in named))
+    if not data.validation:
+        return None, None
+    segmenter = CamssSegmenter(network, card, device)
+    return score_images(segmenter, data.validation), calibrate(segmenter, data.validation)
 
 
 def _labels(data: Data, names: Sequence[str]) -> dict[str, dict[str, int]]:

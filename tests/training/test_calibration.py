@@ -7,7 +7,7 @@ import torch
 
 from geocamss.modelcard import ModelCard
 from geocamss.models.module import from_module
-from geocamss.training import calibration
+from geocamss.training import answers, calibration
 from geocamss.training.calibration import calibrate
 from geocamss.training.sources import IGNORED, LabeledImage
 
@@ -24,10 +24,10 @@ def drawn(temperature: float, seed: int = 0) -> LabeledImage:
     return LabeledImage("drawn", logits, labels, labels >= 0)
 
 
-@pytest.mark.parametrize("most", [calibration.MOST_PIXELS, 5000])
+@pytest.mark.parametrize("most", [answers.MOST_PIXELS, 5000])
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 3.0])
 def test_it_is_found_again(monkeypatch, temperature, most):
-    monkeypatch.setattr(calibration, "MOST_PIXELS", most)
+    monkeypatch.setattr(answers, "MOST_PIXELS", most)
     images = [drawn(temperature, seed) for seed in range(2)]
     found = calibrate(from_module(torch.nn.Identity(), CARD), images)
     assert found.temperature == pytest.approx(temperature, rel=0.05)
