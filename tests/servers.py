@@ -164,6 +164,7 @@ class StacServer:
         self.stumbles = 0  # so often a page after the first is not to be had
         self.conforms = True  # False: it does not say to what
         self.searches = True  # False: it has no search
+        self.circles = False  # True: its last page leads to the first
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -231,8 +232,10 @@ class StacServer:
         start = int(asked.get("token", 0))
         page = found[start : start + self.PAGE]
         links = []
-        if start + self.PAGE < len(found):
-            query = "&".join(f"{k}={v}" for k, v in {**asked, "token": start + self.PAGE}.items())
+        after = start + self.PAGE
+        if self.circles or after < len(found):
+            token = after if after < len(found) else 0
+            query = "&".join(f"{k}={v}" for k, v in {**asked, "token": token}.items())
             links = [{"rel": "next", "href": f"{self.url}/search?{query}", "method": "GET"}]
         return {"type": "FeatureCollection", "features": page, "links": links}
 

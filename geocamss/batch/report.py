@@ -20,6 +20,8 @@ from geocamss.batch.scenes import SceneResult
 from geocamss.hypertext import escape
 from geocamss.output.areas import are_counts
 from geocamss.request import Request
+from geocamss.scene.resolve import spoken
+from geocamss.scene.stamp import without_signatures
 from geocamss.whole import whole
 
 __all__ = ["report", "write_report"]
@@ -163,11 +165,12 @@ def _request(request: Request) -> dict[str, Any]:
 
 
 def _scene(scene: SceneResult) -> dict[str, Any]:
+    # Reports are handed on, and URLs may be signed.
     return {
         "id": scene.id,
-        "source": scene.source,
+        "source": without_signatures(spoken(scene.source)),
         "state": scene.state,
-        "reason": scene.reason or None,
+        "reason": without_signatures(scene.reason) or None,
         "folder": scene.folder.name,
         "pixels": scene.pixels,
         "blocks": scene.blocks,

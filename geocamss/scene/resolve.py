@@ -17,7 +17,7 @@ from geocamss.scene.pattern import find_patterned, is_pattern
 from geocamss.scene.sentinel2 import find_sentinel2
 from geocamss.scene.stac import is_json, read_items
 
-__all__ = ["find_product", "is_metadata", "resolve"]
+__all__ = ["find_product", "is_metadata", "resolve", "spoken"]
 
 T = TypeVar("T")
 
@@ -38,6 +38,16 @@ def resolve(source: str) -> Bundle | str:
         return _resolved(source)
     except OSError as error:
         raise SceneError(f"{source}: cannot be read: {error.strerror or error}") from error
+
+
+def spoken(source: str) -> str:
+    """What the user named, where a source is a bundle in words; others as they are."""
+    if not Bundle.is_text(source):
+        return source
+    try:
+        return Bundle.from_text(source).source
+    except SceneError:
+        return source
 
 
 def _resolved(source: str) -> Bundle | str:

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,9 @@ MOST_DOCUMENTS = 100_000
 
 PAGE = 100
 """Items that a search asks for at once. Many servers give ten to those that do not say."""
+
+MOST_REPEATED = 1000
+"""So many items, one after another, that were all there before: a search that goes in circles."""
 
 MOMENT = re.compile(
     r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}(:[0-9]{2}){2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})?)?)?)?"
@@ -102,7 +105,7 @@ class StacSearch:
 
         count = 0
         try:
-            for found in self._asked().items_as_dicts():
+            for found in self._new(self._asked().items_as_dicts()):
                 entry = _entry(found, self.url)
                 if not self._clear(entry.item):
                     continue
@@ -121,6 +124,25 @@ class StacSearch:
             *(LookupError, TypeError, AttributeError),
         ) as error:
             raise InputError(f"{self.url}: no STAC API answers there: {error}") from error
+
+    def _new(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Items, until they only come again.
+
+        Raises:
+            InputError: that is so; whoever links a page to one before it has no last one.
+        """
+        seen: set[str] = set()
+        repeated = 0
+        for item in items:
+            name = repr((item.get("collection"), item.get("id"))) if isinstance(item, dict) else ""
+            repeated = repeated + 1 if name in seen else 0
+            if repeated > MOST_REPEATED:
+                raise InputError(
+                    f"{self.url}: the search goes in circles: after {len(seen):,} items the same "
+                    "ones come again and again; ask for fewer with --limit"
+                )
+            seen.add(name)
+            yield item
 
     def _asked(self) -> ItemSearch:
         """The search, before its first page."""

@@ -18,7 +18,14 @@ from geocamss.errors import GeocamssWarning, SceneError
 from geocamss.scene.gdal import ask_headers, gdal_path, is_plain_path, is_remote
 from geocamss.scene.server import ask
 
-__all__ = ["acquired", "fingerprint", "layout_stamp", "parse_time", "without_signature"]
+__all__ = [
+    "acquired",
+    "fingerprint",
+    "layout_stamp",
+    "parse_time",
+    "without_signature",
+    "without_signatures",
+]
 
 _TIMEOUT = 20.0
 """Seconds that a server has to say what it holds."""
@@ -43,6 +50,12 @@ _SIGNATURE = re.compile(
     r"|awsaccesskeyid|googleaccessid|access_token"
 )
 """Names of the parts of a URL that sign it: for Azure, Amazon, Google and others."""
+
+_USER = re.compile(r"(?<=://)[^/?#@\s]*@")
+"""Whom a URL is for, and the password."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+]*://[^\s'\"<>]*[^\s'\"<>.,:;)]")
+"""A URL in a sentence, without what comes after it there."""
 
 _PACKED = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+\{?([^}]*)")
 """GDAL's name of a file in an archive: the archive's name, and the file's."""
@@ -109,14 +122,22 @@ def layout_stamp(dataset: Any) -> str:
 
 
 def without_signature(url: str) -> str:
-    """A URL without what lets its bearer in, which changes from hour to hour."""
-    if "://" not in url or "?" not in url:
+    """A URL without what lets its bearer in: passwords, and signatures, which soon change."""
+    if "://" not in url:
+        return url
+    url = _USER.sub("", url)
+    if "?" not in url:
         return url
     parts = urllib.parse.urlsplit(url)
     kept = [
         part for part in parts.query.split("&") if not _SIGNATURE.fullmatch(part.partition("=")[0])
     ]
     return urllib.parse.urlunsplit(parts._replace(query="&".join(kept)))
+
+
+def without_signatures(text: str) -> str:
+    """A text whose URLs let none of its readers in."""
+    return _URL.sub(lambda found: without_signature(found[0]), text)
 
 
 def acquired(path: str, tags: Mapping[str, str]) -> datetime | None:

@@ -21,6 +21,7 @@ from geocamss.batch.scenes import SceneResult
 from geocamss.output.areas import ClassArea
 from geocamss.output.stac import write_item
 from geocamss.request import Request
+from geocamss.scene.bundle import Bundle, BundleBand
 from tests.output.test_stac import item
 
 HOSTILE = "<script>alert(1)</script>\"'&\x00\x1b</td><img src=http://a.example/x onerror=alert(1)>"
@@ -129,6 +130,24 @@ def test_the_page_tells_where_the_job_ran(tmp_path):
     for text in (*place.values(), rasterio.__gdal_version__):
         assert text in page.text
         assert text in json.loads((tmp_path / "report.json").read_text())["environment"].values()
+
+
+def test_a_report_lets_nobody_into_a_server(tmp_path):
+    """It is handed on, where a signed URL is its bearer's."""
+    signed = "https://me:secret@x.org/red.tif?id=3&sig=secret"
+    bundle = Bundle("items.json#one", "one", (BundleBand("red", signed),))
+    scenes = [
+        failed(tmp_path, "one", f"{signed}: out of reach"),
+        result(tmp_path, "two", source=bundle.to_text()),
+        result(tmp_path, "three", source=signed),
+    ]
+    content = report(scenes, Request(), datetime.now(UTC), 1.0)
+    sources = [scene["source"] for scene in content["scenes"]]
+    assert sources == ["/data/one.tif", "items.json#one", "https://x.org/red.tif?id=3"]
+    assert content["scenes"][0]["reason"] == "https://x.org/red.tif?id=3: out of reach"
+    write_report(tmp_path, content, scenes)
+    for path in tmp_path.iterdir():
+        assert "secret" not in path.read_text("utf-8"), path
 
 
 def test_totals_are_sums_over_maps(page):

@@ -21,7 +21,7 @@ from geocamss.scene.grid import choose_grid
 from geocamss.scene.read import SceneReader
 from geocamss.scene.scene import Scene
 from geocamss.scene.source import Source
-from geocamss.scene.stamp import without_signature
+from geocamss.scene.stamp import without_signature, without_signatures
 from geocamss.scene.window import Window
 from tests.scene import products
 from tests.scene.test_items import TIFF, item
@@ -275,6 +275,10 @@ def test_a_signature_is_no_part_of_a_scene():
     assert without_signature(f"{plain}&sv=1&sig=a%3D&se=2024") == plain
     assert without_signature(f"{plain}&X-Amz-Signature=abc&X-Amz-Date=1") == plain
     assert without_signature("/data/what?.tif") == "/data/what?.tif"
+    assert without_signature("https://me:secret@x.org/a/b.tif?id=3") == plain
+    assert without_signature("/vsicurl/https://me@x.org/b@c") == "/vsicurl/https://x.org/b@c"
+    said = f"a: https://me:secret@x.org/a.tif?sig=abc, and '{plain}&token=d': out of reach"
+    assert without_signatures(said) == f"a: https://x.org/a.tif, and '{plain}': out of reach"
 
 
 def test_a_signed_url_has_one_fingerprint(server, cog):

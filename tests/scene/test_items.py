@@ -475,6 +475,15 @@ def test_a_search_outlives_a_server_that_stumbles():
         assert "limit=2" in next(path for path in api.asked if "/search" in path)
 
 
+def test_a_search_that_goes_in_circles_ends(monkeypatch):
+    monkeypatch.setattr("geocamss.scene.stac.MOST_REPEATED", 10)
+    with stac_api([item(f"s{i}", new_assets()) for i in range(5)]) as api:
+        api.circles = True
+        with pytest.raises(InputError, match="after 5 items the same ones come again"):
+            find_scenes([], stac=StacSearch(api.url))
+        assert len(find_scenes([], stac=StacSearch(api.url, limit=5))) == 5
+
+
 def test_an_api_that_does_not_say_what_it_conforms_to_is_searched():
     with stac_api([item("a", new_assets())]) as api:
         api.conforms = False
