@@ -291,7 +291,7 @@ def test_interrupting_the_command_ends_it_well(tmp_path, as_json):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "geocamss.cli.main", "view", str(out)]
+    command = [sys.executable, "-m", "geocamss", "view", str(out)]
     with subprocess.Popen(
         [*command, "--port", str(port), "--no-browser", *(["--json"] if as_json else [])],
         stdout=subprocess.PIPE,

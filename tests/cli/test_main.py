@@ -29,7 +29,7 @@ HEAVY = {"torch", "rasterio", "numpy", "geopandas", "pandas", "pydantic", "rich"
 def run(*args: str) -> subprocess.CompletedProcess[str]:
     """Call ``geocamss`` as a shell does."""
     return subprocess.run(
-        [sys.executable, "-m", "geocamss.cli.main", *args],
+        [sys.executable, "-m", "geocamss", *args],
         capture_output=True,
         text=True,
         timeout=120,

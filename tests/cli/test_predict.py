@@ -138,7 +138,7 @@ def test_an_interrupted_run_leaves_nothing_under_a_final_name(
     out = tmp_path / "out"
     words = ["predict", str(scene), "-o", str(out), "--model", str(small_model)]
     run = subprocess.Popen(
-        [sys.executable, "-m", "geocamss.cli.main", *words],
+        [sys.executable, "-m", "geocamss", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
