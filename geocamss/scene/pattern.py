@@ -35,7 +35,9 @@ def find_patterned(source: str) -> tuple[Bundle, ...]:
     matches: dict[str, dict[str, str]] = {}
     single = re.sub("/+", "/", source)  # as globs give names
     form = re.compile(_expression(single), re.DOTALL)
-    for path in sorted(glob.glob(single.replace(BAND, "*"), recursive=True)):  # noqa: PTH207 (pathlib takes no whole path)
+    # Not pathlib's glob, which takes no absolute pattern.
+    found = glob.glob(single.replace(BAND, "*"), recursive=True)  # noqa: PTH207
+    for path in sorted(found):
         match = form.fullmatch(path)
         if match is None or not Path(path).is_file():
             continue
