@@ -143,6 +143,10 @@ class Training(_Strict):
     class_power: float = Field(default=0.5, ge=0, le=1)
     """Class weights are frequencies to minus this power; 0 weighs all pixels alike."""
 
+    balanced: bool = True
+    """Whether the finished model claims each class as often as the training labels have it: areas
+    are right then. Without, it claims rare classes more often, and finds more of them."""
+
     dice: float = Field(default=0.5, ge=0)
     """Weight of the Dice loss of the map."""
 

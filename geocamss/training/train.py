@@ -251,26 +251,36 @@ def _train(
     )
     fit(loop, state if resume else None, log)
     network = _trained(loop)
-    found, calibrated = _finish(network, card, material)
+    if training.balanced:
+        _balance(network, card, material.pools)
+    found, calibrated = _judged(network, card, material.validation)
     card = finished_card(card, found, calibrated)
     _export(network, card, out)
     state.unlink(missing_ok=True)
     return Trained(out, card, found, loop.global_step, tuple(loop.history))
 
 
-def _finish(
-    network: CamssNetwork, card: ModelCard, data: Data
-) -> tuple[Scores | None, Calibrated | None]:
-    """Balance the classes of a trained network, in place, then see how well it does."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    shifts = balance(CamssSegmenter(network, card, device), data.pools)
+def _balance(network: CamssNetwork, card: ModelCard, pools: Sequence[Pool]) -> None:
+    """Have a trained network claim each class as often as the labels have it, in place."""
+    shifts = balance(CamssSegmenter(network, card, _device()), pools)
     shift_classes(network.decoder.last, shifts)
     named = zip(card.classes.names, shifts.tolist(), strict=True)
     _log.info("classes balanced: %s", ", ".join(f"{name} {by:+.2f}" for name, by in named))
-    if not data.validation:
+
+
+def _judged(
+    network: CamssNetwork, card: ModelCard, images: Sequence[LabeledImage]
+) -> tuple[Scores | None, Calibrated | None]:
+    """How well a network does, and how sure it may be; None without images."""
+    if not images:
         return None, None
-    segmenter = CamssSegmenter(network, card, device)
-    return score_images(segmenter, data.validation), calibrate(segmenter, data.validation)
+    segmenter = CamssSegmenter(network, card, _device())
+    return score_images(segmenter, images), calibrate(segmenter, images)
+
+
+def _device() -> torch.device:
+    """Where to train."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _labels(data: Data, names: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -310,7 +320,7 @@ def fit(loop: Loop, resume_from: Path | None = None, log: Path | None = None) ->
         InterruptError: Ctrl-C or SIGTERM came.
     """
     logger = None if log is None else TensorBoardLogger(str(log), name=None, version="")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
     half = fast_dtype(device) is torch.bfloat16
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no tips, no advertisements
     with warnings.catch_warnings():
