@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Grid", "choose_grid", "lattice_origin"]
 
-NEAR_ENOUGH = 0.25
-"""A scene keeps its own pixels if their size is within this fraction of the model's."""
+NEAR_ENOUGH = 0.252
+"""A scene keeps its own pixels if their size is within this fraction of the model's: 25 %, and what
+UTM stretches meters by."""
 
 SAME = 0.01
 """A pixel size asked for in meters is the scene's own within this fraction."""

@@ -17,7 +17,13 @@ from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 
 from geocamss.errors import BandError, GeocamssWarning, SceneError
 from geocamss.scene.band import MAX_BANDS, Mask, SceneBand
-from geocamss.scene.bands import BandClues, find_sensor, identify_bands
+from geocamss.scene.bands import (
+    BandClues,
+    canonical_name,
+    find_sensor,
+    identify_bands,
+    meanings_of,
+)
 from geocamss.scene.gdal import IMAGE_DRIVERS, is_plain_path
 from geocamss.scene.georeference import Georeference
 from geocamss.scene.vrt import read_sources
@@ -149,15 +155,20 @@ def read_files(path: str, dataset: Any) -> Sequence[str]:
 
 
 def read_alpha(dataset: Any, chosen: Mapping[str, int]) -> int | None:
-    """Index of the alpha band; None if there is none, or the user says it is another band.
+    """Index of the alpha band; None if there is none, or something says it is another band.
 
-    Writers mark the fourth of four 8-bit bands as alpha unless told otherwise, so a near infrared
-    band may be called so.
+    Writers mark the fourth of four 8-bit bands as alpha unless told otherwise. Whoever else says
+    what that band shows, the user or the file itself, is believed instead.
     """
-    for index, color in enumerate(dataset.colorinterp, 1):
-        if color == ColorInterp.alpha and index not in chosen.values():
-            return index
-    return None
+    marked = [i for i, color in enumerate(dataset.colorinterp, 1) if color == ColorInterp.alpha]
+    return next((i for i in marked if i not in chosen.values() and not _shows(dataset, i)), None)
+
+
+def _shows(dataset: Any, index: int) -> bool:
+    """Whether a band's description or wavelength says what part of the light it shows."""
+    clue = _clues("", dataset, _Lists.of(dataset), index, alone=False)
+    coded = bool(meanings_of(clue.description)) and not clue.counts
+    return coded or clue.wavelength is not None or canonical_name(clue.description) is not None
 
 
 def read_georeference(path: str, dataset: Any) -> Georeference:

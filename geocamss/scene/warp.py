@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 
-from geocamss.scene.grid import Grid, lattice_origin
+from geocamss.scene.grid import PHASE, Grid
 from geocamss.scene.ground import Points, transformer
 from geocamss.scene.scene import Scene, SceneBand
 from geocamss.scene.source import Source
@@ -242,16 +243,18 @@ def _phase(scene: Scene, box: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of the first cell that lie before the scene's first pixel.
 
     Cells are counted from the coordinate system's origin, as global pixels are: so all files that
-    are cut from one picture have the same. Those of a rotated scene begin with the scene.
+    are cut from one picture have the same. Where control points tie pixels to the ground, they
+    begin with the scene.
 
     Args:
         scene: what is read.
         box: rows and columns of a cell.
     """
     place = scene.transform
-    if place is None or place.b or place.d or not (place.a and place.e):
+    if place is None:
         return 0, 0
-    row, col = lattice_origin(place)
+    linear = Affine(place.a, place.b, 0.0, place.d, place.e, 0.0)
+    col, row = (math.floor(at + PHASE) for at in ~linear @ (place.c, place.f))
     return row % box[0], col % box[1]
 
 

@@ -70,6 +70,13 @@ def test_a_scene_near_the_models_size_keeps_its_pixels(make, ratio):
     assert grid.aligned == (0, 0)
 
 
+@pytest.mark.parametrize("size", [7.5, 12.5])
+@pytest.mark.parametrize("easting", [166_000, 500_000])
+def test_a_quarter_more_or_less_is_near_wherever_in_its_zone(make, size, easting):
+    path = make(RGB, transform=Affine(size, 0, easting, 0, -size, 5_000_000))
+    assert choose_grid(Scene.open(path), 10).aligned == (0, 0)
+
+
 @pytest.mark.parametrize("ratio", [0.74, 1.26, 0.3, 3])
 def test_a_scene_of_another_size_takes_the_models(make, ratio):
     scene = Scene.open(make(RGB))

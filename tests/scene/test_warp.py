@@ -13,6 +13,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
+from scipy.ndimage import binary_erosion
 
 from geocamss.scene.grid import Grid, choose_grid, lattice_origin
 from geocamss.scene.ground import transformer
@@ -304,21 +305,23 @@ def test_a_scene_cut_in_two_is_the_whole(make, options):
 
 @pytest.mark.parametrize("factor", [7, 10, 33])
 @pytest.mark.parametrize("cut", [203, 204])
-@pytest.mark.parametrize("south_up", [False, True])
-def test_a_coarse_map_does_not_depend_on_where_its_file_was_cut(make, factor, cut, south_up):
+@pytest.mark.parametrize(
+    "turn",
+    [Affine.identity(), Affine.scale(1, -1), Affine.rotation(90), Affine.rotation(17)],
+    ids=["north up", "south up", "quarter turn", "rotated"],
+)
+def test_a_coarse_map_does_not_depend_on_where_its_file_was_cut(make, factor, cut, turn):
     values = np.random.default_rng(0).integers(0, 255, (1, 400, 600)).astype(np.uint8)
-    down = 10 if south_up else -10
-    place = Affine(10, 0, 500_000, 0, down, 5_000_000)
+    place = NORTH_UP @ turn
     whole, valid, grid = read(make(values, transform=place), gsd=10.0 * factor)
     there = place * Affine.translation(cut, cut - 100)
     part = make(values[:, cut - 100 :, cut:], "part.tif", transform=there)
     found, usable, half = read(part, gsd=10.0 * factor)
     row, col = half.origin[0] - grid.origin[0], half.origin[1] - grid.origin[1]
-    inner = slice(1, -1), slice(1, -1)
     shared = slice(row, row + half.height), slice(col, col + half.width)
-    assert usable[inner].all()
-    assert valid[shared][inner].all()
-    apart = np.abs(found[0][inner].astype(int) - whole[0][shared][inner])
+    inner = binary_erosion(usable & valid[shared])
+    assert inner.mean() > 0.2
+    apart = np.abs(found[0].astype(int) - whole[0][shared])[inner]
     assert apart.max() <= 1
     assert apart.mean() < 0.02  # halves are rounded up or down by noise in the last digits
 
