@@ -130,6 +130,32 @@ def test_a_band_that_the_user_names_is_not_alpha(make, card):
 
 
 @pytest.mark.parametrize(
+    ("names", "tags"),
+    [
+        (("Red", "Green", "Blue", "NIR"), {}),
+        (("B04", "B03", "B02", "B08"), {}),
+        (("Red", "Green", "Blue", ""), {"wavelength": "842", "wavelength_units": "nm"}),
+    ],
+)
+def test_a_band_that_its_file_names_is_not_alpha(make, card, names, tags):
+    words = {"descriptions": names, "band_tags": {4: tags}}
+    path = make(np.zeros((4, 2, 2), np.uint8), photometric="RGB", alpha="YES", **words)
+    with rasterio.open(path) as dataset:
+        assert dataset.colorinterp[3] == ColorInterp.alpha
+    scene = Scene.open(path)
+    assert scene.alpha is None
+    assert [b.index for b in scene.select(card("nir", "red"))] == [4, 1]
+    assert {b.mask for b in scene.bands} == {"none"}
+
+
+@pytest.mark.parametrize("description", ["", "alpha", "Band 4", "B4", "mask"])
+def test_alpha_that_its_file_counts_or_calls_so_stays_alpha(make, description):
+    names = ("Red", "Green", "Blue", description)
+    path = make(np.zeros((4, 2, 2), np.uint8), photometric="RGB", alpha="YES", descriptions=names)
+    assert Scene.open(path).alpha == 4
+
+
+@pytest.mark.parametrize(
     ("profile", "mask"),
     [
         ({}, "none"),
