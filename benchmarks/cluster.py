@@ -34,6 +34,8 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
+from benchmarks.machine import resident
+
 LOOP = """
 import pathlib, sys, torch
 import geocamss
@@ -197,15 +199,10 @@ def simulate(count: int, threads: int) -> None:
         f"{count:,} tasks: wall {wall:.1f} s, client and scheduler {processor:.1f} s of processor"
     )
     print(f"{1000 * processor / count:.2f} ms of processor a task; at most {held} tasks at once")
-    print(f"client and scheduler take {size / 1e6:.0f} MB, and the list of tasks", end=" ")
-    print(f"{(begun - size) / 1e6:.0f} MB; they grew by {halfway / 1e6:.1f} MB halfway,", end=" ")
-    print(f"{grown / 1e6:.1f} MB at the end, {peak / 1e6:.1f} MB at most:", end=" ")
-    print(f"{peak / 1e3 / max(1, held):.1f} kB for each task held at once")
-
-
-def resident() -> int:
-    """Resident size of this process, in bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    print(f"client and scheduler take {size:.0f} MB, and the list of tasks", end=" ")
+    print(f"{begun - size:.0f} MB; they grew by {halfway:.1f} MB halfway,", end=" ")
+    print(f"{grown:.1f} MB at the end, {peak:.1f} MB at most:", end=" ")
+    print(f"{1e3 * peak / max(1, held):.1f} kB for each task held at once")
 
 
 def main() -> None:

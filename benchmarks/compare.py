@@ -30,6 +30,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from benchmarks.baselines import BASELINES, PlainObjective
+from benchmarks.images import cropped, held_out
+from benchmarks.networks import chips_for
 from geocamss.evaluation.corruptions import CORRUPTIONS, Corruption, Patch, chosen_corruptions
 from geocamss.evaluation.scores import Scores
 from geocamss.modelcard import ModelCard
@@ -42,7 +44,8 @@ from geocamss.training.evaluation import score_images
 from geocamss.training.loop import Loop
 from geocamss.training.objective import CamssObjective, Objective, class_weights
 from geocamss.training.recipe import Recipe, Training, changed, load_recipe
-from geocamss.training.sources import LabeledImage, load_source
+from geocamss.training.sources import LabeledImage
+from geocamss.training.sources.image import channel_table, look_up
 from geocamss.training.train import fit, load_data
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -114,15 +117,12 @@ def parameters(name: str, recipe: Recipe) -> int:
 
 def speed(segmenter: Segmenter) -> float:
     """Megapixels a second of the model alone, chips of the card's size."""
-    size, count = segmenter.card.chip, 8
-    chips = torch.randn(count, len(segmenter.card.bands), size, size, device=segmenter.device)
-    valid = torch.ones(count, size, size, dtype=torch.bool, device=segmenter.device)
-    corners = torch.zeros(count, 2, dtype=torch.int64)
-    segmenter(chips, valid, corners, Sampling())
-    started = time.perf_counter()
-    for _ in range(3):
-        segmenter(chips, valid, corners, Sampling())
-    return 3 * count * size * size / (time.perf_counter() - started) / 1e6
+    chips = chips_for(segmenter, 8)
+    segmenter(*chips, Sampling())  # warm
+    started, times = time.perf_counter(), 3
+    for _ in range(times):
+        segmenter(*chips, Sampling())
+    return times * chips[1].numel() / (time.perf_counter() - started) / 1e6
 
 
 def demo_scene(card: ModelCard) -> list[LabeledImage]:
@@ -134,11 +134,10 @@ def demo_scene(card: ModelCard) -> list[LabeledImage]:
         image = torch.from_numpy(dataset.read([1, 2, 3]))
         valid = torch.from_numpy(dataset.dataset_mask() > 0)
     with rasterio.open(truth) as dataset:
-        values = torch.from_numpy(dataset.read(1)).long()
-    channels = torch.full((256,), 255, dtype=torch.uint8)
-    for channel, value in enumerate(card.classes.values):
-        channels[value] = channel
-    return [LabeledImage(str(scene), image, channels[values], valid)]
+        values = torch.from_numpy(dataset.read(1))
+    channels = {value: channel for channel, value in enumerate(card.classes.values)}
+    labels = look_up(values, channel_table(channels))
+    return [LabeledImage(str(scene), image, labels, valid)]
 
 
 def spoiled(
@@ -246,13 +245,8 @@ def main() -> None:
             f"{name}: {size['parameters'] / 1e6:.2f} M parameters, "
             f"{size['mpx_per_second']:.2f} Mpx/s, model alone"
         )
-    part = slice(options.crop)
-    held_out = [
-        item.part(part, part)
-        for source in recipe.validation
-        for item in load_source(source, card, options.data)
-    ]
-    clean = report("Held-out images", held_out, models)
+    images = cropped(held_out(recipe, card, options.data), options.crop)
+    clean = report("Held-out images", images, models)
     result: dict[str, object] = {
         "minutes": sum(stage.training.minutes for stage in recipe.parts()),
         "seeds": options.seeds,
@@ -260,13 +254,13 @@ def main() -> None:
         "networks": sizes,
         "held out": {name: [asdict(s) for s in found] for name, found in clean.items()},
     }
-    demo = [item.part(part, part) for item in demo_scene(card)]
+    demo = cropped(demo_scene(card), options.crop)
     if demo:
         found = report("Simulated demo scene", demo, models)
         result["demo"] = {name: [asdict(s) for s in each] for name, each in found.items()}
     if options.corrupt:
         chosen = chosen_corruptions(tuple(options.only)) if options.only else CORRUPTIONS.values()
-        result["left under corruption"] = sweep(held_out, models, clean, tuple(chosen))
+        result["left under corruption"] = sweep(images, models, clean, tuple(chosen))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

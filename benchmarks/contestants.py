@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -30,7 +29,8 @@ import rasterio
 import torch
 from torch import nn
 
-from benchmarks.networks import module
+from benchmarks.machine import peak, resident, versions
+from benchmarks.networks import chips_for, module
 
 __all__ = ["CONTESTANTS", "measure"]
 
@@ -193,15 +193,12 @@ def _paste(classes: np.ndarray, kinds: np.ndarray, row: int, col: int) -> None:
 
 def floor(scene: Path, out: Path, network: str, device: str, classes: Path) -> Job:
     """What no way around a network can do without, one after the other: the sum of its parts."""
-    from geocamss.scene.tiles import Lattice
-
     with rasterio.open(scene) as file:
         shape = file.shape
     if network == "default":
         chips, forward = _default_forward(shape, torch.device(device))
     else:
-        step = Lattice(CHIP, OVERLAP).step
-        chips = -(-shape[0] // step) * -(-shape[1] // step)
+        chips = _chips_over(shape, CHIP, OVERLAP)
         net = module(network, BANDS, CLASSES).to(device)
         forward = partial(net, torch.rand(1, BANDS, CHIP, CHIP, device=device))
     with rasterio.open(classes) as file:
@@ -229,12 +226,13 @@ def _default_forward(shape: tuple[int, int], device: torch.device) -> tuple[int,
     from geocamss.models.segmenter import Sampling
 
     model = load(resolve(DEFAULT), device)
-    card = model.card
-    step = card.chip - card.overlap
-    chips = torch.randn(1, len(card.bands), card.chip, card.chip, device=device)
-    valid = torch.ones(1, card.chip, card.chip, dtype=torch.bool, device=device)
-    count = -(-shape[0] // step) * -(-shape[1] // step)
-    return count, partial(model, chips, valid, torch.zeros(1, 2, dtype=torch.int64), Sampling())
+    count = _chips_over(shape, model.card.chip, model.card.overlap)
+    return count, partial(model, *chips_for(model), Sampling())
+
+
+def _chips_over(shape: tuple[int, int], chip: int, overlap: int) -> int:
+    step = chip - overlap
+    return -(-shape[0] // step) * -(-shape[1] // step)
 
 
 def _repeat(work: Job, count: int) -> None:
@@ -300,7 +298,7 @@ def measure(job: Job) -> dict[str, Any]:
     """Do a job, and tell what it took."""
     model = job.keywords.get("model") if isinstance(job, partial) else None
     with _at_work(model) as busy:
-        before, cpu = _resident("VmRSS"), _cpu()
+        before, cpu = resident(), _cpu()
         start = time.perf_counter()
         found = job()
         seconds = time.perf_counter() - start
@@ -309,7 +307,7 @@ def measure(job: Job) -> dict[str, Any]:
         "seconds": seconds,
         "cpu": _cpu() - cpu,
         "before": before,
-        "peak": _resident("VmHWM"),
+        "peak": peak(),
         "parts": found if isinstance(found, dict) else {},
         "vram": torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None,
         "waits": 1 - sum(busy()) / 1000 / seconds if on_gpu and model is not None else None,
@@ -352,23 +350,6 @@ def _cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def _resident(field: str) -> float:
-    """A size by the operating system's accounting, in MB (1e6 bytes)."""
-    # Not getrusage: a child inherits its parent's peak there.
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6
-
-
-def _versions(*names: str) -> dict[str, str]:
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def main() -> None:
     """Run one contestant."""
     name, scene, out, network, device, *more = sys.argv[1:]
@@ -376,7 +357,7 @@ def main() -> None:
     result = measure(job)
     with rasterio.open(scene) as file:
         result["mpx"] = file.width * file.height / 1e6
-    result["versions"] = _versions(name, "torch", "rasterio", "numpy") | {
+    result["versions"] = versions(name, "torch", "rasterio", "numpy") | {
         "gdal": rasterio.__gdal_version__
     }
     print(json.dumps(result))

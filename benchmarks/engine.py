@@ -21,8 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -31,6 +29,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import machine
 from benchmarks.memory import write_scene
 from benchmarks.networks import NAMES
 
@@ -125,23 +124,6 @@ def report(results: dict[str, list[Result]]) -> dict[str, dict[str, float]]:
             forward = statistics.median(p["forward"] for p in parts)
             print(f"over the pure forward passes: {100 * (ours['seconds'] / forward - 1):+.0f} %")
     return table
-
-
-def machine() -> dict[str, Any]:
-    """Where the numbers come from."""
-    model = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text(encoding="utf-8").splitlines()
-        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
-    cores = len(os.sched_getaffinity(0))
-    return {
-        "processor": model,
-        "cores": cores,
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "system": platform.platform(),
-    }
 
 
 def profile(scene: Path, network: str, folder: Path, device: str = "cpu") -> dict[str, float]:

@@ -21,6 +21,8 @@ import rasterio
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
+from benchmarks.machine import peak
+
 BANDS = ("blue", "green", "red", "nir")
 
 
@@ -53,13 +55,6 @@ def write_scene(path: Path, height: int, width: int, seed: int = 0) -> None:
             noise = rng.integers(0, 200, (len(BANDS), rows, width))
             pixels = (waves + noise + 500 * np.arange(len(BANDS))[:, None, None]).astype("uint16")
             file.write(pixels, window=Window(0, row, width, rows))
-
-
-def peak() -> float:
-    """This process's largest resident size so far, in MB (1e6 bytes)."""
-    # Not getrusage: a child inherits its parent's peak there.
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
 
 
 def map_scene(scene: str, out: str, outputs: str) -> None:

@@ -1,11 +1,19 @@
-"""Networks to map with: one that costs nothing, one of the usual size, and the default model."""
+"""Networks to map with: one that costs nothing, one of the usual size, and the default model.
+
+And chips to time any segmenter with.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["NAMES", "ResNetUNet", "free", "module"]
+if TYPE_CHECKING:
+    from geocamss.models.segmenter import Segmenter
+
+__all__ = ["NAMES", "ResNetUNet", "chips_for", "free", "module"]
 
 NAMES = ("free", "resnet18", "default")
 
@@ -59,3 +67,11 @@ def module(name: str, bands: int, classes: int) -> nn.Module:
     torch.manual_seed(0)
     made = free(bands, classes) if name == "free" else ResNetUNet(bands, classes)
     return made.eval()
+
+
+def chips_for(segmenter: Segmenter, count: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    """Chips of noise, valid all over, as a segmenter is asked about them: chips, valid, corners."""
+    side, device = segmenter.card.chip, segmenter.device
+    chips = torch.randn(count, len(segmenter.card.bands), side, side, device=device)
+    valid = torch.ones(count, side, side, dtype=torch.bool, device=device)
+    return chips, valid, torch.zeros(count, 2, dtype=torch.int64)

@@ -34,6 +34,8 @@ import rasterio
 from affine import Affine
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.machine import peak
+
 if TYPE_CHECKING:
     import geopandas
 
@@ -100,7 +102,7 @@ def run(way: str, classes: Path, simplify: float) -> None:
         "vertices": vertices,
         "seconds": round(time.perf_counter() - begin, 2),
         "cpu": round(time.process_time() - begin_cpu, 2),
-        "peak_mb": peak(),
+        "peak_mb": round(peak()),
         "file_mb": round(target.stat().st_size / 1e6),
     }
     if not vertices:
@@ -122,13 +124,6 @@ def vertices_in(target: Path) -> int:
         shapes = pyogrio.raw.read(target, layer=layer, **options)[2]
         count += int(shapely.get_num_coordinates(shapely.from_wkb(shapes)).sum())
     return count
-
-
-def peak() -> int:
-    """Largest resident size of this process so far, in MB; getrusage's includes its parent's."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith("VmHWM"))
-    return round(int(line.split()[1]) / 1000)
 
 
 def with_geocamss(classes: Path, target: Path, simplify: float) -> tuple[int, int]:

@@ -26,13 +26,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.engine import machine
+from benchmarks.machine import machine, versions
 from benchmarks.page import render
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -165,22 +164,12 @@ def measure(part: Part, options: argparse.Namespace) -> Kept | None:
         "when": when.date().isoformat(),
         "seconds": round(time.monotonic() - began, 1),
         "machine": machine(),
-        "versions": _versions(),
+        "versions": versions(*VERSIONS),
         "result": json.loads(found.read_text(encoding="utf-8")),
     }
     _file(part, options).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     found.unlink()
     return kept
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _file(part: Part, options: argparse.Namespace) -> Path:

@@ -21,6 +21,8 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 
+from benchmarks.images import cropped
+from benchmarks.networks import chips_for
 from geocamss.models import checkpoint, registry
 from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.head import Head
@@ -150,13 +152,6 @@ def train_heads(
     return averages[0].eval(), averages[1].eval()
 
 
-def cropped(item: LabeledImage, size: int | None) -> LabeledImage:
-    """The upper left of an image, or all of it."""
-    part = slice(size), slice(size)
-    image = item.image[:, *part]
-    return LabeledImage(item.name, image, item.labels[part], item.valid[part])
-
-
 @torch.no_grad()
 def _conditions(
     network: CamssNetwork, batches: Batches, step: int, generator: Generator
@@ -179,20 +174,15 @@ def measure(
 ) -> Row:
     """Map images, and count and time it."""
     counter = Counter(segmenter)
-    size = segmenter.card.chip
-    chips = torch.zeros(1, len(segmenter.card.bands), size, size)
-    valid, corner = (
-        torch.ones(1, size, size, dtype=torch.bool),
-        torch.zeros(1, 2, dtype=torch.int64),
-    )
-    segmenter(chips, valid, corner, how)  # warm
+    chip = chips_for(segmenter)
+    segmenter(*chip, how)  # warm
     counter.calls = counter.tokens = 0
     wall, processor, count = time.perf_counter(), time.process_time(), 4
     for _ in range(count):
-        segmenter(chips, valid, corner, how)
+        segmenter(*chip, how)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     calls, tokens = counter.calls // count, counter.tokens / count
-    stride = segmenter.card.stride
+    size, stride = segmenter.card.chip, segmenter.card.stride
     found = score_images(segmenter, images, how)
     return Row(
         *names,
@@ -226,7 +216,7 @@ def main() -> None:
     recipe = load_recipe(options.recipe)
     pairs = tuple(source for source in recipe.sources if source.kind == "pairs")
     data = load_data(recipe.model_copy(update={"sources": pairs}), options.data)
-    images = [cropped(item, options.crop) for item in data.validation[: options.images]]
+    images = cropped(data.validation[: options.images], options.crop)
     batches = Batches(data.pools, card, recipe.training, 0, 1_000_000)
     ddpm, student = train_heads(network, config, batches, options.minutes, options.seed)
     student = network.student or student  # where the model has one, it had more time

@@ -25,6 +25,7 @@ from statistics import mean, pstdev
 import torch
 from torch import Generator, Tensor, nn
 
+from benchmarks.images import cropped
 from geocamss.modelcard import ModelCard
 from geocamss.models.camss.config import CamssConfig
 from geocamss.models.camss.encoder import ImageEncoder
@@ -128,11 +129,14 @@ def print_shapes(seeds: Sequence[int], steps: int) -> dict[str, list[tuple[float
 class Watched(Loop):
     """A loop that remembers the score of every validation."""
 
+    curve: tuple[tuple[int, float], ...] = ()
+    """Steps and mIoU."""
+
     def validate_average(self) -> None:
         """Score, and remember."""
         super().validate_average()
         if self.best_scores is not None:
-            self.curve = [*getattr(self, "curve", []), (self.global_step, self.best_scores.miou)]
+            self.curve = (*self.curve, (self.global_step, self.best_scores.miou))
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,7 @@ def labeled(task: Task, steps: int, seed: int) -> dict[str, Tensor]:
 
 def fine_tuned(
     task: Task, start: dict[str, Tensor] | None, steps: int, every: int, seed: int
-) -> tuple[list[tuple[int, float]], float]:
+) -> tuple[Sequence[tuple[int, float]], float]:
     """Train a segmenter: its held-out mIoU by step, and the last one with the bands reversed."""
     loop = _loop(task, start, steps, seed, epoch=every)
     fit(loop)
@@ -287,9 +291,7 @@ def main() -> None:
     for title, name in (("Landsat land cover", "landsat-landcover"), ("Clouds", "cloud-mask")):
         recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
         data = load_data(recipe, options.data)
-        part = slice(options.crop)
-        cropped = tuple(item.part(part, part) for item in data.validation)
-        task = Task(recipe, Data(data.pools, cropped))
+        task = Task(recipe, Data(data.pools, tuple(cropped(data.validation, options.crop))))
         result[name] = print_task(title, task, options)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import entropy, rankdata
 
+from benchmarks.images import cropped, held_out
 from geocamss.evaluation.calibrate import LEAST, best_temperature
 from geocamss.evaluation.reliability import Calibration, calibration, level_counts
 from geocamss.evaluation.scores import confusion, scores
@@ -33,10 +34,9 @@ from geocamss.models.samples import spread
 from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.training.evaluation import map_labeled
 from geocamss.training.recipe import load_recipe
-from geocamss.training.sources import IGNORED, LabeledImage, load_source
+from geocamss.training.sources import IGNORED, LabeledImage
 
 ROOT = Path(__file__).resolve().parent.parent
-MODELS = ("aerial-landcover", "cloud-mask", "landsat-landcover")
 
 FIT_PIXELS = 1 << 19
 """A temperature is fitted to at most about so many pixels."""
@@ -187,7 +187,7 @@ def tempered(said: Said, before: float) -> tuple[dict[str, Floats], list[float]]
 def measure(said: Said, temperature: float) -> dict[str, Any]:
     """Everything about a model, as JSON has it."""
     ways, fitted = tempered(said, temperature)
-    ways[_SAMPLES] = said.sampled
+    ways["the samples' mean"] = said.sampled
     return {
         "pixels": len(said.truth),
         "images": int(said.image.max()) + 1,
@@ -197,9 +197,6 @@ def measure(said: Said, temperature: float) -> dict[str, Any]:
         "temperatures": fitted,
         "calibration": {way: asdict(reliability(c, said.truth)) for way, c in ways.items()},
     }
-
-
-_SAMPLES = "the samples' mean"
 
 
 def report(name: str, found: dict[str, Any]) -> None:
@@ -246,23 +243,19 @@ def main() -> None:
     """Parse, map, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, metavar="NAME")
+    names = registry.names()
+    parser.add_argument("--models", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--images", type=int, help="held-out images to map; all by default")
     parser.add_argument("--crop", type=int, help="map only so many pixels of each, squared")
     parser.add_argument("--figure", type=Path, help="draw reliability diagrams into this")
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     options = parser.parse_args()
-    part = slice(options.crop)
     models = {}
     for name in options.models:
         segmenter = checkpoint.load(registry.path(name))
         recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
-        images = [
-            item.part(part, part)
-            for source in recipe.validation
-            for item in load_source(source, segmenter.card, options.data)
-        ]
+        images = cropped(held_out(recipe, segmenter.card, options.data), options.crop)
         said = listen(segmenter, images[: options.images], options.samples)
         models[name] = measure(said, segmenter.card.temperature)
         report(name, models[name])
