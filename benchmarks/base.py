@@ -188,6 +188,7 @@ def main() -> None:
             "size": options.size,
             "side": options.side,
             "peak": peak,
+            "paper": PAPER,
             "rows": [asdict(row) for row in rows],
         }
         options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

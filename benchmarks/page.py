@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
+
+from geocamss.evaluation.scores import mean as mean_of_known
 
 __all__ = ["BEGIN", "END", "render"]
 
@@ -78,16 +81,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _percent(values: Sequence[float], digits: int = 1) -> str:
     """The mean, and how far several lie apart, in percent."""
-    known = [100 * value for value in values if value is not None and value == value]  # noqa: PLR0124
+    known = [100 * value for value in values if not isnan(value)]
     if not known:
         return "-"
     spread = f" ± {pstdev(known):.{digits}f}" if len(known) > 1 else ""
     return f"{mean(known):.{digits}f}{spread}"
-
-
-def _known(values: Sequence[float]) -> float:
-    known = [value for value in values if value is not None and value == value]  # noqa: PLR0124
-    return mean(known) if known else float("nan")
 
 
 def _compare(found: Found) -> list[str]:
@@ -100,7 +98,7 @@ def _compare(found: Found) -> list[str]:
         cells = [name, f"{size['parameters'] / 1e6:.2f} M", f"{size['mpx_per_second']:.2f}"]
         cells += [_percent([run["iou"][k] for run in runs]) for k in range(len(classes))]
         cells.append(f"**{_percent([run['miou'] for run in runs])}**")
-        cells.append(_percent([_known(run["precision"]) for run in runs]))
+        cells.append(_percent([mean_of_known(run["precision"]) for run in runs]))
         cells.append(_percent([run["accuracy"] for run in runs]))
         cells += [_percent([run["miou"] for run in demo[name]])] if demo else []
         rows.append(cells)
@@ -128,8 +126,8 @@ def _verdict(scores: Mapping[str, float]) -> list[str]:
     best, rival = (max(some, key=lambda name: some[name]) for some in (ours, theirs))
     return [
         (
-            f"{best} is {100 * (ours[best] - theirs[rival]):+.1f} points of mIoU against {rival}, "
-            "the best of the others. The goal was +3."
+            f"{best} scores {100 * (ours[best] - theirs[rival]):+.1f} points of mIoU against "
+            f"{rival}, the best of the others. The goal was +3."
         )
     ]
 
@@ -155,7 +153,7 @@ def _retention(left: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
         cells = [f"{100 * a:.1f} / {100 * b:.1f}" for a, b in (row[name] for name in names)]
         rows.append([corruption, strength, *cells, "" if goal is None else str(goal)])
     reached = ", ".join(f"{name} {met[name]}" for name in names)
-    best = ", ".join(f"{name} in {ahead[name]}" for name in OURS if name in names)
+    best = ", ".join(f"{name} {ahead[name]}" for name in OURS if name in names)
     return [
         (
             "What is left of mIoU / of mean precision on spoiled pictures, in percent of what each "
@@ -163,8 +161,8 @@ def _retention(left: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
         ),
         table(["corruption", "strength", *names, "goal"], rows),
         (
-            f"Of {goals} goals are reached: {reached}. More is left than of any other network, of "
-            f"{len(rows)} rows: {best or 'none was compared'}."
+            f"Goals reached, of {goals}: {reached}. Rows in which more is left than of any other "
+            f"network, of {len(rows)}: {best or 'none was compared'}."
         ),
     ]
 
@@ -331,8 +329,8 @@ def _base(found: Found) -> list[str]:
         (
             f"`camss-{found['size']}` at {found['side']} x {found['side']} pixels in "
             f"{found['format']} on {found['device']}, from bytes to class map in main memory. The "
-            "paper's own run has 0.63 pictures a second on a GPU that it does not name; the goal "
-            "is 40."
+            f"paper's own run has {found['paper']} pictures a second on a GPU that it does not "
+            "name; the goal is 40."
         ),
         table(header, rows),
     ]

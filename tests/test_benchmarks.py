@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import mannwhitneyu
 
+from benchmarks.report import PARTS, command
 from tests.conftest import ROOT
 
 PROGRAMS = sorted(
@@ -38,10 +41,38 @@ def test_a_program_says_how_it_is_called(name, monkeypatch, capsys):
     assert "usage:" in capsys.readouterr().out
 
 
+class ParsedError(Exception):
+    """A call was understood."""
+
+
+def calls() -> list[tuple[str, ...]]:
+    """How pages and report call the programs: name and options."""
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
+    found = re.findall(r"`python -m benchmarks\.(\w+ ?[^`]*)`", pages)
+    for quick in (False, True):
+        options = Namespace(folder=Path("f"), page=Path("p"), data=Path("d"), quick=quick)
+        words = (command(part, options, ["--json", "x"]) for part in PARTS)
+        found += [" ".join(each[2:]).removeprefix("benchmarks.") for each in words]
+    return sorted({tuple(call.split()) for call in found})
+
+
+@pytest.mark.parametrize("call", calls(), ids=" ".join)
+def test_every_call_of_the_pages_and_the_report_is_understood(call, monkeypatch):
+    parse = ArgumentParser.parse_args
+
+    def only_parse(*words, **named):
+        raise ParsedError(parse(*words, **named))
+
+    monkeypatch.setattr(ArgumentParser, "parse_args", only_parse)
+    monkeypatch.setattr("sys.argv", list(call))
+    with pytest.raises(ParsedError):
+        importlib.import_module(f"benchmarks.{call[0]}").main()
+
+
 def report(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     options = ["--quick", "--folder", str(folder), "--page", str(folder / "results.md")]
-    command = [sys.executable, "-m", "benchmarks.report", *options, *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    call = [sys.executable, "-m", "benchmarks.report", *options, *words]
+    return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
@@ -49,8 +80,7 @@ def report(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_every_part_of_the_report_runs_once_and_stands_on_the_page(shared_data, tmp_path):
     first = report(tmp_path, "--data", str(shared_data))
     assert first.returncode == 0, first.stdout + first.stderr
-    parts = importlib.import_module("benchmarks.report").PARTS
-    kept = {part.name: tmp_path / f"{part.name}.json" for part in parts}
+    kept = {part.name: tmp_path / f"{part.name}.json" for part in PARTS}
     for name, file in kept.items():
         content = json.loads(file.read_text())
         assert content["part"] == name
@@ -59,13 +89,13 @@ def test_every_part_of_the_report_runs_once_and_stands_on_the_page(shared_data, 
         assert "torch" in content["versions"]
         assert str(tmp_path) not in content["command"]
     page = (tmp_path / "results.md").read_text()
-    assert page.count("\n## ") == len(parts)
+    assert page.count("\n## ") == len(PARTS)
     assert "Not measured yet" not in page
     assert (tmp_path / "reliability.png").is_file()
     times = {name: file.stat().st_mtime_ns for name, file in kept.items()}
     again = report(tmp_path, "--data", str(shared_data))
     assert again.returncode == 0
-    assert again.stdout.count("is there already") == len(parts)
+    assert again.stdout.count("is there already") == len(PARTS)
     assert {name: file.stat().st_mtime_ns for name, file in kept.items()} == times
     assert (tmp_path / "results.md").read_text() == page
 
@@ -73,6 +103,7 @@ def test_every_part_of_the_report_runs_once_and_stands_on_the_page(shared_data, 
 KEPT = {
     "result": {
         "device": "a GPU", "format": "bfloat16", "size": "base", "side": 768, "peak": 1.0,
+        "paper": 0.63,
         "rows": [
             {"head": "flow", "sampler": "euler", "steps": 1, "batch": 4, "per_second": 12.345,
              "tera_per_image": 0.5, "share": 0.25, "gigabytes": None},
@@ -81,6 +112,43 @@ KEPT = {
     "command": "python -m benchmarks.base", "seconds": 90, "when": "2026-01-02",
     "machine": {"cores": 2, "processor": "a processor"}, "versions": {"torch": "2"},
 }  # fmt: skip
+
+
+def run(miou, precision):
+    return {"miou": miou, "iou": [miou, float("nan")], "precision": precision, "accuracy": 0.5}
+
+
+COMPARED = {
+    "minutes": 92, "seeds": [0, 1], "classes": ["land", "snow"],
+    "networks": {
+        "U-Net": {"parameters": 2_750_000, "mpx_per_second": 1.0},
+        "shipped": {"parameters": 2_830_000, "mpx_per_second": 2.0},
+    },
+    "held out": {
+        "U-Net": [run(0.5, [0.25, 0.75]), run(0.6, [0.75, 0.75])],
+        "shipped": [run(0.54, [0.25, float("nan")])],
+    },
+    "left under corruption": {
+        "hue 15": {"U-Net": [0.9, 1.0], "shipped": [0.8, 1.0]},
+        "motion-blur 11": {"U-Net": [0.94, 1.0], "shipped": [0.96, 1.0]},
+        "motion-blur 21": {"U-Net": [0.2, 1.0], "shipped": [0.3, 1.0]},
+    },
+}  # fmt: skip
+
+
+def test_a_page_says_who_is_ahead_and_which_goals_are_reached(tmp_path):
+    page, file = importlib.import_module("benchmarks.page"), tmp_path / "results.md"
+    page.render({"compare": KEPT | {"result": COMPARED}}, {}, file)
+    text = file.read_text()
+    assert (
+        "| U-Net | 2.75 M | 1.00 | 55.0 ± 5.0 | - | **55.0 ± 5.0** | 62.5 ± 12.5 | 50.0 ± 0.0 |"
+        in text
+    )
+    assert "| shipped | 2.83 M | 2.00 | 54.0 | - | **54.0** | 25.0 | 50.0 |" in text
+    assert "shipped scores -1.0 points of mIoU against U-Net" in text
+    assert "| motion-blur | 21 | 20.0 / 100.0 | 30.0 / 100.0 |  |" in text
+    assert "Goals reached, of 2: U-Net 1, shipped 1." in text
+    assert "than of any other network, of 3: shipped 2." in text
 
 
 def test_a_page_keeps_what_people_wrote_around_the_numbers(tmp_path):
