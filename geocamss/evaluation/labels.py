@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 from pyproj.exceptions import CRSError, ProjError
 from rasterio.crs import CRS
+from rasterio.errors import CRSError as RasterCRSError
 from rasterio.windows import Window as RasterWindow
-from shapely.geometry.base import BaseGeometry
+from shapely.errors import ShapelyError
 
 from geocamss.classes import ClassScheme
 from geocamss.errors import GeocamssWarning, InputError, ReadError
 from geocamss.evaluation.legend import RasterLegend, name_channels, raster_legend
 from geocamss.evaluation.scores import IGNORED
-from geocamss.scene.aoi import PolygonMask, polygons
+from geocamss.scene.aoi import PolygonMask, brought, polygons
 from geocamss.scene.gdal import GDAL_ERRORS, gdal_environment, open_raster
 from geocamss.scene.grid import Grid
 from geocamss.scene.ground import horizontal, transformer
@@ -51,9 +53,6 @@ SHOWN = 12
 
 AREAS = ("Polygon", "Surface", "Collection", "Unknown")
 """Words in the geometry types of layers that may hold polygons."""
-
-EDGES = 256
-"""Reprojection bends a straight line: it is cut into about this many pieces over the grid first."""
 
 
 class Labels(Protocol):
@@ -237,14 +236,13 @@ class PolygonLabels:
             scheme: The model's classes.
             why: Why the file is no raster, for messages.
         """
-        frame, names = _polygons_on(file, grid, _ground_of(file, grid), why)
+        shapes, names = _polygons_on(file, grid, _ground_of(file, grid), why)
         channels = name_channels(file.path, sorted(set(names) - {""}), scheme, file.meaning)
         masks = {}
         for channel in sorted(set(channels.values())):
-            mine = names.map(channels).eq(channel).to_numpy()
-            if mine.any():
-                area: BaseGeometry = frame.geometry[mine].union_all()
-                masks[channel] = PolygonMask(polygons(area), grid.transform)
+            mine = [channels.get(name) == channel for name in names]
+            area = polygons(shapely.union_all(shapes[mine]))
+            masks[channel] = PolygonMask(area, grid.transform)
         return cls(masks)
 
     def read(self, window: Window) -> NDArray[np.uint8]:
@@ -294,11 +292,11 @@ def polygon_names(file: LabelFile, grid: Grid, why: str = "it is none") -> tuple
         InputError: the file holds no polygons, or not what their classes are.
     """
     with gdal_environment(file.path):
-        frame, names = _polygons_on(file, grid, _ground_of(file, grid), why)
+        shapes, names = _polygons_on(file, grid, _ground_of(file, grid), why)
     left, bottom, right, top = grid.bounds
-    bounds = frame.geometry.bounds
-    near = (bounds.minx < right) & (bounds.maxx > left) & (bounds.miny < top)
-    return tuple(sorted(set(names[near & (bounds.maxy > bottom)]) - {""}))
+    west, south, east, north = shapely.bounds(shapes).T  # NaN, which is nowhere, of empty ones
+    near = (west < right) & (east > left) & (south < top) & (north > bottom)
+    return tuple(sorted({name for name, there in zip(names, near, strict=True) if there} - {""}))
 
 
 def _ground_of(file: LabelFile, grid: Grid) -> CRS:
@@ -310,12 +308,20 @@ def _ground_of(file: LabelFile, grid: Grid) -> CRS:
     return grid.crs
 
 
-def _polygons_on(file: LabelFile, grid: Grid, crs: CRS, why: str) -> tuple[Any, Any]:
+def _polygons_on(
+    file: LabelFile, grid: Grid, crs: CRS, why: str
+) -> tuple[NDArray[np.object_], list[str]]:
     """The polygons around a grid, in its CRS, and what each is called."""
     frame, column = _read_polygons(file, grid, why)
-    names = frame[column].map(label_text)
-    frame = _on_grid(file.path, frame, crs)
-    return frame, names[frame.index]
+    shapes = frame.geometry.to_numpy()
+    if not np.isfinite(shapely.get_coordinates(shapes)).all():
+        raise InputError(f"{file.path}: has corners whose coordinates are no numbers")
+    try:
+        own = CRS.from_user_input(frame.crs.to_wkt())
+        shapes = brought(shapely.make_valid(shapes), own, crs, grid.bounds)
+    except (RasterCRSError, CRSError, ProjError) as error:
+        raise InputError(f"{file.path}: cannot be brought into the map's CRS: {error}") from error
+    return shapes, [label_text(value) for value in frame[column]]
 
 
 def _read_polygons(file: LabelFile, grid: Grid, why: str) -> tuple[Any, str]:
@@ -329,10 +335,11 @@ def _read_polygons(file: LabelFile, grid: Grid, why: str) -> tuple[Any, str]:
         column = _column(file, [str(name) for name in info["fields"]])
         near = around(grid, info["crs"])
         how = {"layer": layer, "columns": [column], "force_2d": True}
-        frame = pyogrio.read_dataframe(file.path, **how, bbox=near)
-        if near is not None and not len(frame):
-            frame = pyogrio.read_dataframe(file.path, **how)
-    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
+        with np.errstate(invalid="ignore"):  # corners that are no numbers are said below
+            frame = pyogrio.read_dataframe(file.path, **how, bbox=near)
+            if near is not None and not len(frame):
+                frame = pyogrio.read_dataframe(file.path, **how)
+    except (DataSourceError, DataLayerError, OSError, ValueError, ShapelyError) as error:
         raise InputError(
             f"{file.path}: cannot be read as labels, neither as a raster ({why}) nor as polygons "
             f"({error})"
@@ -389,7 +396,11 @@ def around(grid: Grid, crs: str | None) -> tuple[float, float, float, float] | N
     if not (np.isfinite([left, bottom, right, top]).all() and left < right and bottom < top):
         return None
     margin = 0.1 * max(right - left, top - bottom)  # edges bend between the points looked at
-    return left - margin, bottom - margin, right + margin, top + margin
+    left, bottom, right, top = left - margin, bottom - margin, right + margin, top + margin
+    degrees = turn.target_crs is not None and turn.target_crs.is_geographic
+    if degrees and not -180 <= left < right <= 180:
+        return None  # what is near may be a whole turn away
+    return left, bottom, right, top
 
 
 def _column(file: LabelFile, columns: list[str]) -> str:
@@ -409,18 +420,3 @@ def label_text(value: Any) -> str:
     if value is None or value != value:  # noqa: PLR0124  (NaN is not itself)
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _on_grid(path: str, frame: Any, crs: CRS) -> Any:
-    """The polygons in the grid's CRS."""
-    target = crs.to_wkt()
-    try:
-        if frame.crs != target:
-            left, bottom, right, top = frame.total_bounds
-            pieces = max(right - left, top - bottom) / EDGES
-            if pieces > 0:
-                frame = frame.set_geometry(frame.segmentize(pieces))
-            frame = frame.to_crs(target)
-    except (CRSError, ProjError) as error:
-        raise InputError(f"{path}: cannot be brought into the map's CRS: {error}") from error
-    return frame.set_geometry(frame.make_valid())

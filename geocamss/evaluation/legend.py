@@ -95,6 +95,13 @@ def raster_legend(
         chosen = {int(key[1:], 16): k for key, k in colors.items()}
         own = {int(c.hex[1:], 16): k for k, c in enumerate(scheme)}
         return RasterLegend(*_colored(path, dataset, chosen or own))
+    values = [band for band in dataset.colorinterp if band is not ColorInterp.alpha]
+    if len(values) > 1 and not given:
+        raise InputError(
+            f"{path}: has {len(values)} bands; labels are one band of class values, or a picture "
+            "in colors: say what the values of the first one mean, as with --map 1=building, or "
+            f"take another, as with gdal_translate -b 2 {path} labels.tif"
+        )
     names = value_names(path, dataset)
     if given:
         return RasterLegend((1,), _chosen(path, channels, names))

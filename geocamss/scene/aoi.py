@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pyproj.exceptions import CRSError, ProjError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError as RasterCRSError
-from shapely.affinity import translate
 from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
@@ -23,9 +22,14 @@ from geocamss.errors import GeocamssWarning, GridError
 from geocamss.scene.ground import transformer
 from geocamss.scene.window import Window
 
-__all__ = ["PolygonMask", "polygons", "read_aoi"]
+__all__ = ["PolygonMask", "brought", "polygons", "read_aoi"]
 
 Bounds = tuple[float, float, float, float]
+Shapes = NDArray[np.object_]
+"""(N,) geometries."""
+
+_TURNS = (0.0, -360.0, 360.0)
+"""Degrees."""
 
 _EDGES = 256
 """A straight line is bent by reprojection: it is cut into about this many pieces first."""
@@ -45,10 +49,7 @@ def read_aoi(path: str | os.PathLike[str], crs: CRS, bounds: Bounds) -> BaseGeom
     where = os.fspath(path)
     area, own = _read(where)
     try:
-        if own != crs:
-            area = _reproject(area, own, crs, bounds)
-        if crs.is_geographic:
-            area = _turned(area, bounds)
+        (area,) = brought(np.array([area]), own, crs, bounds)
     except (CRSError, ProjError) as error:
         raise GridError(f"{where}: cannot be brought into the map's CRS: {error}") from error
     area = polygons(area)
@@ -100,34 +101,58 @@ def polygons(area: BaseGeometry) -> BaseGeometry:
     return shapely.union_all(parts) if len(parts) != 1 else parts[0]
 
 
-def _turned(area: BaseGeometry, bounds: Bounds) -> BaseGeometry:
-    """An area in degrees, where it overlaps bounds: a whole turn of the earth changes no place."""
-    there = shapely.box(*bounds)
-    turned = [translate(area, turn) for turn in (0.0, -360.0, 360.0)]
-    near = [copy for copy in turned if copy.intersects(there)]
-    return shapely.union_all(near) if near else area
+def brought(shapes: Shapes, own: CRS, crs: CRS, bounds: Bounds) -> Shapes:
+    """Shapes in another coordinate system, where they are near some bounds.
+
+    Straight lines are bent as the ground is, and degrees of another turn of the earth are found.
+
+    Args:
+        shapes: valid ones, (N,).
+        own: their coordinate system.
+        crs: of the result.
+        bounds: (left, bottom, right, top) in ``crs``; what lies far outside is left away.
+
+    Returns:
+        (N,) valid shapes in the same order; what is left of some may be empty.
+
+    Raises:
+        CRSError, ProjError: there is no way from one system to the other.
+    """
+    if own != crs:
+        shapes = _reproject(shapes, own, crs, bounds)
+    return _turned(shapes, bounds) if crs.is_geographic else shapes
 
 
-def _reproject(area: BaseGeometry, own: CRS, crs: CRS, bounds: Bounds) -> BaseGeometry:
+def _turned(shapes: Shapes, bounds: Bounds) -> Shapes:
+    """Shapes in degrees, where they overlap bounds: a whole turn of the earth changes no place."""
+    there, nothing = shapely.box(*bounds), shapely.Polygon()
+    copies = [shapely.transform(shapes, partial(np.add, (turn, 0.0))) for turn in _TURNS]
+    near = [np.where(shapely.intersects(copy, there), copy, nothing) for copy in copies]
+    found = shapely.union_all(near, axis=0)
+    return np.where(shapely.is_empty(found), shapes, found)
+
+
+def _reproject(shapes: Shapes, own: CRS, crs: CRS, bounds: Bounds) -> Shapes:
     left, bottom, right, top = transformer(crs, own).transform_bounds(*bounds)
     known = np.isfinite([left, bottom, right, top]).all()
     if own.is_geographic and known:
         right += 360.0 if left > right else 0.0  # across the antimeridian
-        area = _turned(area, (left, bottom, right, top))
+        shapes = _turned(shapes, (left, bottom, right, top))
     if known and left < right:
         margin = 0.1 * max(right - left, top - bottom)
         near = shapely.box(left - margin, bottom - margin, right + margin, top + margin)
-        area = area & near
-        area = shapely.segmentize(area, (near.length or 1.0) / _EDGES)
+        shapes = shapely.intersection(shapes, near)
+        shapes = shapely.segmentize(shapes, (near.length or 1.0) / _EDGES)
     turn = transformer(own, crs)
 
     def there(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(turn.transform(points[:, 0], points[:, 1]))
 
-    moved = shapely.transform(area, there)
+    moved = shapely.transform(shapes, there)
     if not np.isfinite(shapely.get_coordinates(moved)).all():
         raise ProjError("it reaches where the map's coordinate system has no place")
-    return shapely.make_valid(moved)
+    mended: Shapes = shapely.make_valid(moved)
+    return mended
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import pytest
 import rasterio
 import shapely
@@ -333,6 +336,60 @@ def test_polygons_around_the_grid_are_read_and_no_others(tmp_path, turn):
     assert (found != oracle).sum() <= 4
 
 
+def around(epsg, lon, lat, side):
+    """A grid whose middle lies there, and the longitudes and latitudes of its pixels' centers."""
+    turn = pyproj.Transformer.from_crs(4326, epsg, always_xy=True)
+    x, y = turn.transform(lon, lat) if epsg != 4326 else (lon, lat)
+    place = Affine(side, 0, x - 25.3 * side, 0, -side, y + 30.3 * side)
+    grid = grid_of(CRS.from_epsg(epsg), place, 50, 60)
+    rows, cols = np.indices(grid.shape)
+    points = grid.coordinates(cols + 0.5, rows + 0.5)
+    return grid, *turn.transform(*points, direction="INVERSE")
+
+
+def written(path, areas):
+    """A file of polygons in degrees, by class name."""
+    frame = gpd.GeoDataFrame({"kind": list(areas)}, geometry=list(areas.values()), crs="EPSG:4326")
+    frame.to_file(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(("epsg", "side"), [(3857, 400), (32632, 200)])
+def test_polygons_may_reach_where_the_maps_system_has_no_place(tmp_path, epsg, side):
+    grid, lons, lats = around(epsg, 11.0, 59.9, side)
+    areas = {
+        "water": shapely.box(-180, -90, 180, 59.9),
+        "land": shapely.box(-180, 59.9, 11, 90),
+        "wood": shapely.box(11, 59.9, 180, 90),
+    }
+    found = read(LabelFile(written(tmp_path / "world.gpkg", areas)), grid)
+    expected = np.where(lats < 59.9, 1, np.where(lons < 11, 0, 2))
+    # Lines are cut into pieces, each of which is straight in the map.
+    assert (found != expected).sum() <= (0 if epsg == 3857 else 6)
+
+
+@pytest.mark.parametrize(
+    ("epsg", "lon", "side"), [(3832, 180, 200), (4326, 180, 0.002), (4326, -180, 0.002)]
+)
+def test_polygons_on_both_sides_of_the_antimeridian_are_found(tmp_path, epsg, lon, side):
+    grid, lons, _ = around(epsg, lon, -17.0, side)
+    areas = {"land": shapely.box(179, -18, 180, -16), "wood": shapely.box(-180, -18, -179, -16)}
+    found = read(LabelFile(written(tmp_path / "islands.gpkg", areas)), grid)
+    np.testing.assert_array_equal(found, np.where(lons % 360 < 180, 0, 2))
+
+
+@pytest.mark.filterwarnings("ignore:Non closed ring:RuntimeWarning")
+@pytest.mark.parametrize("corner", [[9.002, 45.151], [9.0, math.nan]])
+def test_rings_that_are_none_are_refused(tmp_path, corner):
+    ring = [[9.0, 45.14], [9.002, 45.14], corner, [9.0, 45.14]]
+    shape = {"type": "Polygon", "coordinates": [ring if math.isnan(corner[1]) else ring[:3]]}
+    feature = {"type": "Feature", "properties": {"kind": "land"}, "geometry": shape}
+    path = tmp_path / "labels.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    with pytest.raises(InputError, match=r"labels\.geojson"):
+        read(LabelFile(str(path)))
+
+
 def test_labels_that_differ_in_case_only_are_told_apart_where_classes_are(tmp_path):
     frame = cells(3)
     frame["kind"] = ["Wheat", "wheat", "WHEAT"]
@@ -361,6 +418,18 @@ def test_values_of_one_name_are_one_class(tmp_path):
         dataset.update_tags(CLASS_0="oak", CLASS_1="lake", CLASS_2="oak")
     found = read(LabelFile(path, {"oak": "wood", "lake": "water"}))
     np.testing.assert_array_equal(found, channels(painted, ((0, 2), (1, 1), (2, 2))))
+
+
+def test_of_several_bands_none_is_taken_for_labels_unless_it_is_said_what_they_mean(tmp_path):
+    painted = values(2)
+    path = write(tmp_path / "scene.tif", np.stack([painted, painted + 1]), photometric="MINISBLACK")
+    with pytest.raises(InputError, match=r"scene.tif: has 2 bands; labels are one band.*--map"):
+        read(LabelFile(path))
+    found = read(LabelFile(path, {"3": "land"}))
+    np.testing.assert_array_equal(found == 0, painted == 3)
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [ColorInterp.gray, ColorInterp.alpha]
+    np.testing.assert_array_equal(read(LabelFile(path)) == 0, painted == 3)
 
 
 def test_what_is_no_file_of_labels_is_refused(tmp_path):
