@@ -12,17 +12,21 @@ if TYPE_CHECKING:
 
 __all__ = ["area_text", "print_summary"]
 
-SMALL = 1e6
+SMALL = 1e4
 """Square meters below which a map's areas are told in square meters."""
 
 
 def area_text(square_meters: float, largest: float) -> str:
-    """An area in the unit that suits the largest one of its table; a dash where it is unknown."""
+    """An area in the unit that suits the largest one of its table; a dash where it is unknown.
+
+    In square kilometers there are three decimals, or as many as give the largest four digits.
+    """
     if not math.isfinite(square_meters):
         return "-"
     if largest < SMALL:
         return f"{square_meters:,.0f} m²"
-    return f"{square_meters / 1e6:,.3f} km²"
+    decimals = max(3, 3 - math.floor(math.log10(largest / 1e6)))
+    return f"{square_meters / 1e6:,.{decimals}f} km²"
 
 
 def print_summary(result: Result) -> None:
