@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import geocamss
-from geocamss.engine import Engine, read_strips
+from geocamss.engine import read_strips
 from geocamss.errors import GeocamssWarning, RunError
 from geocamss.models.segmenter import Sampling, twins
-from geocamss.sizes import HANDS, HANDS_BYTES, hands
+from geocamss.sizes import BATCHES_A_HAND, HANDS, HANDS_BYTES, hands
 
 from .test_engine import PositionSegmenter, engine_for, run, scene
 from .test_room import ERRORS, cuda_error
@@ -51,10 +51,7 @@ class Twins(PositionSegmenter):
 
 
 def manned(engine, count, **words):
-    segmenter = Twins(engine.segmenter.card, **words)
-    return Engine(
-        engine.layout, segmenter, engine.normalizer, Sampling(), engine.batch, hands=count
-    )
+    return replace(engine, segmenter=Twins(engine.segmenter.card, **words), hands=count)
 
 
 def same(first, second):
@@ -179,7 +176,12 @@ def test_hands_are_as_many_as_have_work_and_memory(batch, tiles, threads, chip, 
     card = geocamss.ModelCard(
         bands=["a"], gsd=1.0, classes=[f"c{i}" for i in range(classes)], chip=chip, overlap=8
     )
+
+    def fits(number):
+        work = number * batch * BATCHES_A_HAND <= tiles
+        memory = number * batch * chip**2 * 4 * (1 + classes) <= HANDS_BYTES
+        return number <= min(HANDS, threads) and work and memory
+
     count = hands(card, batch, tiles, threads)
-    assert 1 <= count <= min(HANDS, threads)
-    assert count == 1 or count * batch <= tiles
-    assert count == 1 or count * batch * chip**2 * 4 * (classes + 1) <= HANDS_BYTES
+    assert count == 1 or fits(count)
+    assert not fits(count + 1)
