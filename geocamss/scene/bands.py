@@ -24,6 +24,7 @@ __all__ = [
     "meanings_of",
     "name_of_wavelength",
     "spectral_distance",
+    "spoken_name",
 ]
 
 
@@ -301,6 +302,11 @@ def canonical_name(text: str) -> str | None:
     found, rest = _names_among(words)
     harmless = all(w in _FILLERS or w.isdigit() or w in ("b", "a") for w in rest)
     return found.pop() if len(found) == 1 and harmless else None
+
+
+def spoken_name(text: str) -> str:
+    """The common name that a text spells, else the text itself, in lower case: to compare by."""
+    return canonical_name(text) or text.lower()
 
 
 def _names_among(words: Sequence[str]) -> tuple[set[str], list[str]]:

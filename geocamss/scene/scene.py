@@ -25,7 +25,7 @@ from geocamss import hypertext
 from geocamss.errors import BandError, GeocamssWarning, SceneError
 from geocamss.modelcard import BandSpec, ModelCard
 from geocamss.scene.band import SceneBand
-from geocamss.scene.bands import COMMON_BANDS, canonical_name, meanings_of, spectral_distance
+from geocamss.scene.bands import COMMON_BANDS, meanings_of, spectral_distance, spoken_name
 from geocamss.scene.bundle import Bundle
 from geocamss.scene.gdal import (
     GDAL_ERRORS,
@@ -309,7 +309,7 @@ class Scene:
         Raises:
             BandError: a band is not there, or there twice.
         """
-        wanted = frozenset(canonical_name(name) or name.lower() for name in card.band_names)
+        wanted = frozenset(map(spoken_name, card.band_names))
         found = [self._find(spec, wanted) for spec in card.bands]
         missing = [s.name for s, band in zip(card.bands, found, strict=True) if band is None]
         if missing:
@@ -331,7 +331,7 @@ class Scene:
             wanted: names of all entries; their bands stand in for no other.
         """
         chosen = dict(self.chosen)
-        name = canonical_name(spec.name) or spec.name.lower()
+        name = spoken_name(spec.name)
         if name in chosen:
             band = next(b for b in self.bands if b.index == chosen[name])
             return replace(band, name=name)
@@ -475,4 +475,4 @@ def _checked(bands: Mapping[str, int]) -> dict[str, int]:
     for name, index in bands.items():
         if isinstance(index, bool) or not isinstance(index, int):
             raise BandError(f"a band is chosen by its index, from 1, got {name}={index!r}")
-    return {canonical_name(name) or name.lower(): index for name, index in bands.items()}
+    return {spoken_name(name): index for name, index in bands.items()}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geocamss.errors import RecipeError
-from geocamss.scene.bands import canonical_name
+from geocamss.scene.bands import spoken_name
 
 __all__ = ["adapt_stem", "warm_start"]
 
@@ -65,7 +65,8 @@ def warm_start(
         where: The other's file, for the message.
 
     Returns:
-        Names of the weights that stay as they were: those whose shape depends on the classes.
+        Names of the weights that stay as they were: those whose shape depends on the classes, and
+        those of parts that the other has not.
 
     Raises:
         RecipeError: the other has none of the weights, or another size.
@@ -101,19 +102,15 @@ def _differ(theirs: Sequence[str], ours: Sequence[str]) -> bool:
 
 def _places(theirs: Sequence[str], ours: Sequence[str]) -> list[int | None]:
     """Where each of our bands stands among theirs, however it is written; None is nowhere."""
-    spoken = [_spoken(name) for name in theirs]
+    names = [spoken_name(name) for name in theirs]
     places: list[int | None] = []
     for name in ours:
         if name in theirs:
             places.append(theirs.index(name))
         else:
-            once = spoken.count(_spoken(name)) == 1
-            places.append(spoken.index(_spoken(name)) if once else None)
+            once = names.count(spoken_name(name)) == 1
+            places.append(names.index(spoken_name(name)) if once else None)
     return places
-
-
-def _spoken(name: str) -> str:
-    return canonical_name(name) or name.lower()
 
 
 def _is_counter(name: str) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
-from geocamss.scene.bands import canonical_name
+from geocamss.scene.bands import spoken_name
 from geocamss.scene.grid import Grid
 from geocamss.training.sources.places import Places
 
@@ -125,8 +125,8 @@ def band_order(source: str, bands: Sequence[str], card: ModelCard) -> list[int]:
     Raises:
         RecipeError: one is not there.
     """
-    known = [canonical_name(name) or name.lower() for name in bands]
-    wanted = [canonical_name(name) or name.lower() for name in card.band_names]
+    known = [spoken_name(name) for name in bands]
+    wanted = [spoken_name(name) for name in card.band_names]
     for own, name in zip(card.band_names, wanted, strict=True):
         if name not in known:
             raise RecipeError(f"source {source!r}: has no band {own!r}; it has {', '.join(bands)}")
