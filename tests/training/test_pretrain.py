@@ -24,7 +24,7 @@ from geocamss.training.channels import draw_channels, place_channels
 from geocamss.training.pretrain.batches import PretrainBatches
 from geocamss.training.pretrain.contrastive import info_nce
 from geocamss.training.pretrain.encoder import is_encoder, load_encoder, read_encoder_card
-from geocamss.training.pretrain.images import load_images, shared_statistics
+from geocamss.training.pretrain.images import TONES, load_images, shared_statistics
 from geocamss.training.pretrain.masked import MaskedObjective, hide_squares
 from geocamss.training.pretrain.pretrain import pretrain
 from geocamss.training.pretrain.recipe import ImageSource, load_pretrain_recipe
@@ -225,6 +225,16 @@ def test_pixels_are_kept_as_stored_and_scaled_from_0_to_1(rasters):
     values = np.concatenate([item.pixels().numpy()[:, item.valid].ravel() for item in found])
     assert mean == pytest.approx(values.mean(), abs=0.02)
     assert deviation == pytest.approx(values.std(), abs=0.02)
+
+
+def test_statistics_are_of_what_chips_show():
+    """A few pixels may be as bright as they like."""
+    pixels = torch.rand(2, 100, 100, generator=generator())
+    pixels[:, 0, :20] = 1e4
+    valid = torch.ones(100, 100, dtype=torch.bool)
+    item = LabeledImage("hot", pixels, valid.byte(), valid)
+    shown = pixels.clamp(*TONES)
+    assert shared_statistics([item]) == pytest.approx((float(shown.mean()), float(shown.std())))
 
 
 def test_images_without_a_valid_pixel_are_an_error():

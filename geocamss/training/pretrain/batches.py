@@ -11,12 +11,10 @@ from torch.utils.data import Dataset
 from geocamss.training.augment import colorize, cut, hide_corner
 from geocamss.training.batches import Batch, Pool, choose_image, image_chances, step_generator
 from geocamss.training.channels import draw_channels, place_channels
+from geocamss.training.pretrain.images import TONES
 from geocamss.training.pretrain.recipe import PretrainRecipe
 
 __all__ = ["PretrainBatches"]
-
-TONES = (-0.5, 1.5)
-"""Images are 0 to 1 but for a few pixels; no value is beyond these."""
 
 
 class PretrainBatches(Dataset[Batch]):

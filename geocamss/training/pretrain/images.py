@@ -20,10 +20,13 @@ from geocamss.training.pretrain.recipe import ImageSource
 from geocamss.training.sources import IGNORED, LabeledImage
 from geocamss.training.sources.pixels import read_pixels
 
-__all__ = ["load_images", "shared_statistics"]
+__all__ = ["TONES", "load_images", "shared_statistics"]
 
 RANGE = (0.5, 99.5)
 """Percentiles, over all bands together, that become 0 and 1."""
+
+TONES = (-0.5, 1.5)
+"""All but a few pixels are 0 to 1; no value that is learned from is beyond these."""
 
 LOOKED_AT = 1 << 20
 """At most about so many pixels of an image are looked at to find these."""
@@ -128,11 +131,9 @@ def shared_statistics(images: list[LabeledImage]) -> tuple[float, float]:
 
 
 def _values(item: LabeledImage) -> Tensor:
-    """Some of the values of an image."""
+    """Some of the values of an image, (N,) float32."""
     some = _spread(item.image, item.valid, 100_000 // len(item.image))[:, None]  # (C, 1, N)
-    none = torch.full(some.shape[1:], IGNORED, dtype=torch.uint8)
-    row = LabeledImage(item.name, some, none, none == IGNORED, units=item.units)
-    return row.pixels().reshape(-1)
+    return item.scaled(some).clamp(*TONES).reshape(-1)
 
 
 def _spread(image: Tensor, valid: Tensor, count: int) -> Tensor:

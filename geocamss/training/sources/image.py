@@ -61,7 +61,11 @@ class LabeledImage:
 
     def pixels(self) -> Tensor:
         """(C, H, W) float32, as the card's scale and offset describe them."""
-        pixels = self.image.float()
+        return self.scaled(self.image)
+
+    def scaled(self, stored: Tensor) -> Tensor:
+        """Numbers that are stored as the image's are, (C, h, w), as ``pixels`` gives them."""
+        pixels = stored.float()
         if self.units is None:
             return pixels
         factor, summand = torch.tensor(self.units).T[:, :, None, None]
