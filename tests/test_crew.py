@@ -148,6 +148,26 @@ def test_the_twin_of_a_module_has_its_weights_and_keeps_its_own_notes():
     assert second.fingerprint == first.fingerprint
 
 
+class Counts(Notes):
+    """Counts how often it is asked, beside its weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x):
+        self.count += 1
+        return super().forward(x)
+
+
+def test_the_twin_of_a_module_writes_into_none_of_its_tensors():
+    module = Counts()
+    _, second = twins(of_module(module), 2)
+    chips, valid = torch.rand(1, 2, 32, 32), torch.ones(1, 32, 32, dtype=torch.bool)
+    second(chips, valid, torch.zeros(1, 2, dtype=torch.int64), Sampling())
+    assert module.count == 0
+
+
 def test_a_module_that_tells_others_has_no_twin():
     module = Notes()
     module.layer.register_forward_hook(lambda *_: None)

@@ -76,9 +76,9 @@ class _ModuleSegmenter:
         """A copy of the module around the same weights: what it notes down is its own."""
         if any(_tells_others(part) for part in self._module.modules()):
             return None
-        tensors = (*self._module.parameters(), *self._module.buffers())
+        weights = {id(weight): weight for weight in self._module.parameters()}
         try:
-            module = copy.deepcopy(self._module, {id(tensor): tensor for tensor in tensors})
+            module = copy.deepcopy(self._module, weights)
         except Exception:  # noqa: BLE001 (a module can hold what cannot be copied in any way)
             return None
         return _ModuleSegmenter(module, self._card, self._fingerprint)
