@@ -206,3 +206,6 @@ def test_only_the_part_with_data_is_looked_at(tiny, sampling, rows, cols, part):
     outside = torch.ones(192, 192, dtype=torch.bool)
     outside[part] = False
     assert (found[:, :, outside] == 1 / 4).all()
+    told = tiny.sampled(chips, valid, corners, sampling)
+    assert torch.equal(told[:, :-1], found)
+    assert (told[:, -1, outside] == 1).all()  # nothing is less certain

@@ -89,8 +89,8 @@ class CamssSegmenter:
 
         Chips go through one by one on a CPU: matrix products of different heights may differ in
         their last bits, a chip's result must not depend on its company, and one chip keeps the
-        cores busy. Where a chip has no data at its sides, they are left out there, and all classes
-        are equally likely.
+        cores busy. Its sides are then left out where they hold no data, and all classes are equally
+        likely there; on a GPU they go along, and pixels beside them come out a little otherwise.
 
         Raises:
             ModelError: the chips' bands or size are not what the card says, or the network has no
@@ -115,8 +115,8 @@ class CamssSegmenter:
             if self._device.type != "cpu":
                 return self._segment(chips, valid, corners, sampling, entropies=entropies)
             said = [
-                self._with_data(chips[p], valid[p], corners[p], sampling, entropies=entropies)
-                for p in (slice(index, index + 1) for index in range(len(chips)))
+                self._with_data(*one, sampling, entropies=entropies)
+                for one in zip(chips.split(1), valid.split(1), corners.split(1), strict=True)
             ]
             return said[0] if len(said) == 1 else torch.cat(said)
 
@@ -134,7 +134,11 @@ class CamssSegmenter:
         said = self._segment(
             chip[:, :, rows, cols], valid[:, rows, cols], corner, sampling, entropies=entropies
         )
-        whole = said.new_full((*said.shape[:2], *valid.shape[1:]), 1 / len(self._card.classes))
+        classes = len(self._card.classes)
+        nothing = said.new_full((1, classes, 1, 1), 1 / classes)
+        if entropies:
+            nothing = torch.cat([nothing, entropy(nothing)], dim=1)
+        whole = nothing.repeat(1, 1, *valid.shape[1:])  # (1, K, H, W), or K + 1 with the entropies
         whole[:, :, rows, cols] = said
         return whole
 
