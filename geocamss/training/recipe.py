@@ -51,6 +51,9 @@ STAGE_SEED = 7919
 
 _NEAR = 0.6
 
+_WITH_HEAD = ("sampler", "one-step")
+"""Field of a card that wants a one-step head."""
+
 Kind = TypeVar("Kind", bound=BaseModel)
 
 _KINDS = ("pairs", "scenes", "arrays", "torchgeo", "simulated")
@@ -242,8 +245,11 @@ class Recipe(_Strict):
         own_numbers = {"seed": self.training.seed + STAGE_SEED * number}
         whole["training"] = _merged(whole.get("training", {}), own_numbers | stage.training)
         said = [s.one_step for s in self.stages[: number + 1] if s.one_step is not None]
-        if said:
-            whole["model"] = {**whole.get("model", {}), "one_step": said[-1]}
+        one_step = said[-1] if said else self.model.one_step
+        whole["model"] = {**whole.get("model", {}), "one_step": one_step}
+        if not one_step and any(s.one_step for s in self.stages[number + 1 :]):
+            # Nothing can be drawn with a head before there is one.
+            whole["card"] = {n: v for n, v in self.card.items() if (n, v) != _WITH_HEAD}
         whole["sources"] = [
             {**dumped, **stage.sources.get(source.name, {})}
             for dumped, source in zip(whole["sources"], self.sources, strict=True)
@@ -261,7 +267,8 @@ class Recipe(_Strict):
                 raise ValueError(
                     f"card.{name}: contradicts model, from which it follows: leave it out"
                 )
-        if card.sampler == "one-step" and not self.model.one_step:
+        learned = self.model.one_step or any(stage.one_step for stage in self.stages)
+        if card.sampler == "one-step" and not learned:
             raise ValueError("card.sampler: 'one-step' wants a model with one_step: true")
 
     def _check_leaks(self) -> None:

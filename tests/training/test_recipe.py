@@ -73,6 +73,18 @@ def test_a_stage_changes_what_it_names_and_nothing_else(tmp_path):
         assert part.training.minutes == 1
 
 
+def test_a_model_draws_in_one_step_from_the_stage_on_that_teaches_it(tmp_path):
+    content = edited("card", "sampler", value="one-step")
+    content["stages"] = [{}, {"one_step": True}, {}]
+    recipe = load_recipe(written(tmp_path, content))
+    assert recipe.card_without_results().sampler == "one-step"
+    drawn = [part.card_without_results().sampler for part in recipe.parts()]
+    assert drawn == ["euler", "one-step", "one-step"]
+    content["stages"].append({"one_step": False})
+    with pytest.raises(RecipeError, match=r"stages\.3: .*card\.sampler: .*one_step: true"):
+        load_recipe(written(tmp_path, content))
+
+
 def test_a_recipe_without_stages_has_one_part(tmp_path):
     recipe = load_recipe(written(tmp_path, MINIMAL))
     assert recipe.parts() == (recipe,)
@@ -169,6 +181,25 @@ FILES = {
 def test_the_same_data_are_found_however_they_are_written(tmp_path, source, changes):
     content = edited("sources", value=[source]) | {"validation": [{**source, **changes}]}
     with pytest.raises(RecipeError, match="is both in sources and in validation"):
+        load_recipe(written(tmp_path, content))
+
+
+SCENES = {"kind": "scenes", "name": "s", "scenes": ["a.tif"], "labels": "l.tif"}
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "words"),
+    [
+        (MINIMAL["sources"][0], {"colors": {"land": "#0000AB", "water": "#0000ab"}}, "#0000ab"),
+        (FILES, {"values": {"water": 1, "land": 1}}, "1"),
+        (SPLIT, {"values": {"water": 1, "land": 1}}, "1"),
+        (SCENES, {"classes": {"water": [1, "sea"], "land": [2, "1"]}}, "1"),
+        (SCENES, {"classes": {"land": "#0000AB", "water": "#0000ab"}}, "#0000ab"),
+    ],
+)
+def test_what_stands_in_labels_means_one_class(tmp_path, source, changes, words):
+    content = edited("sources", value=[{**source, **changes}])
+    with pytest.raises(RecipeError, match=f"{words} cannot be both '.*' and '.*'"):
         load_recipe(written(tmp_path, content))
 
 
