@@ -176,6 +176,7 @@ class ModelCard(BaseModel):
             raise ValueError(
                 f"overlap must be even and at most half of chip ({self.chip}), got {self.overlap}"
             )
+        # Inputs, logits and probabilities in float32, and sums in int16.
         needed = self.chip**2 * (4 * len(names) + 10 * len(self.classes))
         if needed > MAX_CHIP_BYTES:
             raise ValueError(
