@@ -7,13 +7,10 @@ have nothing to do but that. Whole chips leave nobody waiting.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
-from types import TracebackType
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -56,42 +53,35 @@ class Crew:
 
         Args:
             segmenters: one for each thread.
-            inputs: makes the memory for a thread's inputs.
+            inputs: makes the memory for a segmenter's inputs.
             ask: what each does.
             threads: that torch may have, for all of them.
         """
-        self._threads = max(1, threads // len(segmenters))
-        self._idle: SimpleQueue[Segmenter] = SimpleQueue()
+        self._idle: SimpleQueue[tuple[Segmenter, Inputs | None]] = SimpleQueue()
         for segmenter in segmenters:
-            self._idle.put(segmenter)
+            self._idle.put((segmenter, None))
         self._inputs = inputs
         self._ask = ask
-        self._own = threading.local()
-        self._pool = ThreadPoolExecutor(len(segmenters), "geocamss-ask", self._begin)
+        self._pool = ThreadPoolExecutor(
+            len(segmenters),
+            "geocamss-ask",
+            initializer=torch.set_num_threads,  # holds for the thread that calls it
+            initargs=(max(1, threads // len(segmenters)),),
+        )
 
     def ask(self, chips: Sequence[Chip]) -> Future[Tensor]:
         """Have a batch of chips asked about."""
         return self._pool.submit(self._work, chips)
 
-    def _begin(self) -> None:
-        torch.set_num_threads(self._threads)  # of this thread alone
-        self._own.segmenter = self._idle.get()
-        self._own.inputs = None
+    def close(self) -> None:
+        """Wait for those that are at work; what nobody has begun is not done."""
+        self._pool.shutdown(cancel_futures=True)
 
     @torch.inference_mode()
     def _work(self, chips: Sequence[Chip]) -> Tensor:
-        own = self._own
-        if own.inputs is None:  # not before: a thread must not end by a lack of memory
-            own.inputs = self._inputs()
-        return self._ask(own.segmenter, own.inputs, chips)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        segmenter, inputs = self._idle.get()
+        try:
+            inputs = inputs or self._inputs()
+            return self._ask(segmenter, inputs, chips)
+        finally:
+            self._idle.put((segmenter, inputs))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -136,8 +135,7 @@ class Engine:
             threads: that torch may have for them, where they are asked about side by side.
         """
         if self._is_manned:
-            left = yield from self._side_by_side(chips, threads)
-            chips = chain(left, chips)
+            chips = chain((yield from self._side_by_side(chips, threads)), chips)
         yield from self._one_by_one(chips)
 
     @property
@@ -148,17 +146,12 @@ class Engine:
         self, chips: Iterator[Chip], threads: int
     ) -> Generator[tuple[Chip, Tensor], None, list[Chip]]:
         """As ``segment``; returns the chips that were asked about in vain if memory runs out."""
-        asked: deque[tuple[list[Chip], Future[Tensor]]] = deque()
-        with Crew(self._segmenters, self._inputs, self._ask, threads) as crew:
-            while True:
-                # One more than there are hands: the first to be free finds it ready.
-                while len(asked) <= len(self._segmenters):
-                    batch = list(islice(chips, self.room.chips))
-                    if not batch:
-                        break
-                    asked.append((batch, crew.ask(batch)))
-                if not asked:
-                    return []
+        batches = iter(lambda: list(islice(chips, self.room.chips)), [])
+        with closing(Crew(self._segmenters, self._inputs, self._ask, threads)) as crew:
+            asking = ((batch, crew.ask(batch)) for batch in batches)
+            # One more than there are hands: the first to be free finds it ready.
+            asked = deque(islice(asking, len(self._segmenters) + 1))
+            while asked:
                 batch, answer = asked[0]
                 try:
                     said = answer.result()
@@ -169,6 +162,8 @@ class Engine:
                     return [chip for batch, _ in asked for chip in batch]
                 asked.popleft()
                 yield from zip(batch, said, strict=False)
+                asked.extend(islice(asking, 1))
+        return []
 
     def _one_by_one(self, chips: Iterator[Chip]) -> Iterator[tuple[Chip, Tensor]]:
         inputs: Inputs | None = None
@@ -200,8 +195,6 @@ class Engine:
     @cached_property
     def _segmenters(self) -> tuple[Segmenter, ...]:
         """One for each hand: the segmenter and its twins, as far as it has any."""
-        if self.hands == 1 or self.segmenter.device.type != "cpu":
-            return (self.segmenter,)
         return twins(self.segmenter, self.hands)
 
     @cached_property
