@@ -32,13 +32,10 @@ class Order:
     """Where its map goes."""
 
     block_tiles: tuple[int, int] | None = None
-    """Rows and columns of tiles in a block; None until the scene is open."""
-
-    memory: int | None = None
-    """Bytes that those blocks and the batch were made to fit into; None for no limit."""
+    """Rows and columns of tiles in a block, where larger ones have taken too much memory."""
 
     journal: Mapping[str, Any] = field(default_factory=dict)
-    """What an earlier run left behind, whose blocks and batch are taken up if it was the same."""
+    """What is taken up: what an earlier run left behind, or, once the scene is open, this one."""
 
     problem: str = ""
     """Why it cannot be mapped, if that is known beforehand."""

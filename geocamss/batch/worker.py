@@ -84,9 +84,7 @@ class ModelPlugin(WorkerPlugin):
     """Why this worker cannot do the job, if it cannot: one that comes late is not refused."""
 
     _segmenter: Segmenter | None = field(default=None, init=False, repr=False)
-    _runs: OrderedDict[tuple[object, ...], Run] = field(
-        default_factory=OrderedDict, init=False, repr=False
-    )
+    _runs: OrderedDict[str, Run] = field(default_factory=OrderedDict, init=False, repr=False)
 
     async def setup(self, worker: Worker) -> None:
         """Load the model, aside from the loop in which the worker answers its scheduler.
@@ -132,25 +130,27 @@ class ModelPlugin(WorkerPlugin):
         """
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        key = order.id, order.request.batch_size, order.block_tiles
         with self._lock:
-            found = self._runs.get(key)
-            if found is None or not order.key:
-                journal = {} if order.key else order.journal
-                found = order.request.run(order.path, self._segmenter, journal)
-                if order.block_tiles is not None:
-                    found = replace(found, block_tiles=order.block_tiles, memory=order.memory)
-                if order.key and found.key != order.key:
-                    found = replace(found, confidence=True)  # it goes on from blocks that hold it
-                self._runs[key] = found
-            self._runs.move_to_end(key)
+            if not order.key:
+                return self._opened(order)
+            found = self._runs.get(order.key)
+            if found is None:
+                found = self._opened(order)
+                if found.key != order.key:
+                    raise RunError(
+                        f"{order.path}: changed while it was being mapped, or workers differ in "
+                        f"their devices (here {found.segmenter.device})"
+                    )
+                self._runs[order.key] = found
+            self._runs.move_to_end(order.key)
             while len(self._runs) > KEPT_RUNS:
                 self._runs.popitem(last=False)
-        if order.key and found.key != order.key:
-            raise RunError(
-                f"{order.path}: changed while it was being mapped, or workers differ in their "
-                f"devices (here {found.segmenter.device})"
-            )
+        return found
+
+    def _opened(self, order: Order) -> Run:
+        found = order.request.run(order.path, self._segmenter, order.journal)
+        if order.block_tiles is not None:
+            found = replace(found, block_tiles=order.block_tiles).manned()
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 from dataclasses import asdict, replace
@@ -11,11 +12,13 @@ from types import SimpleNamespace
 import pytest
 from distributed.comm import CommClosedError
 
+import geocamss
 from geocamss.batch.catalog import FILE
 from geocamss.batch.cluster import connect, machine
 from geocamss.batch.job import OWN_NAMES, _folder_name
 from geocamss.batch.ledger import Ledger, Record
 from geocamss.batch.mosaic import FOLDER
+from geocamss.batch.orders import Order
 from geocamss.batch.run import BatchRun
 from geocamss.batch.worker import ModelPlugin, UnfitError, failure_of
 from geocamss.errors import (
@@ -213,6 +216,28 @@ def test_a_worker_that_dies_while_the_model_loads_does_not_end_the_job(ledger, m
     client = Shaky()
     BatchRun(client, ModelPlugin("job", Request(), "1"), ledger, []).go()
     assert client.registered == 2
+
+
+def test_a_worker_maps_in_the_sizes_in_which_the_scene_was_opened(
+    tmp_path, model, scenes, monkeypatch
+):
+    """Those fit into the memory that is given; others may not, or be refused by the machine."""
+    monkeypatch.setattr("geocamss.budget.machine_bytes", lambda: 1)
+    monkeypatch.setattr("geocamss.run.hands", lambda _card, _batch, tiles, _threads: tiles)
+    request = Request(model=model, memory="3GB", outputs=["classes"])
+    plugin = ModelPlugin("job", request, geocamss.__version__)
+    manager = SimpleNamespace(memory_pause_fraction=0.8)
+    asyncio.run(plugin.setup(SimpleNamespace(memory_manager=manager, status=None)))
+    order = Order("s0", str(scenes / "s0_20240101.tif"), request, tmp_path)
+    opened = plugin.run(order)
+    taken_up = replace(order, key=opened.key, journal={"key": opened.key, **opened.sizes})
+    found = plugin.run(taken_up)
+    assert found is plugin.run(taken_up)
+    assert (found.key, found.sizes) == (opened.key, opened.sizes)
+    small = plugin.run(replace(order, block_tiles=(1, 1)))
+    assert small.sizes == opened.sizes | {"block_tiles": [1, 1], "hands": 1}
+    with pytest.raises(RunError, match="changed"):
+        plugin.run(replace(taken_up, key=small.key))
 
 
 def test_polygons_of_another_shape_are_another_map(ledger):
