@@ -229,11 +229,7 @@ def map_blocks(run: Run, store: BlockStore, tell: Callable[[Progress], None]) ->
         InterruptError: SIGTERM came; the block in hand is finished.
     """
     layout = run.layout
-    todo = [
-        block
-        for block in layout.blocks()
-        if not store.has(block, layout, confidence=run.confidence)
-    ]
+    todo = store.missing(layout, confidence=run.confidence)
     steps = _Steps(run, sum(layout.reach(block).area for block in todo), tell)
     with (
         run.reader() as reader,

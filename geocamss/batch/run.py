@@ -328,13 +328,10 @@ class BatchRun:
         scene.opened = opened
         self._devices.add(opened.device)
         # What a worker made of the memory that it has holds for all of them from here.
-        request = replace(scene.order.request, batch_size=opened.batch, memory=None)
+        request = replace(scene.order.request, batch_size=opened.batch)
+        journal = {"key": opened.key, **opened.sizes}
         scene.order = replace(
-            scene.order,
-            request=request,
-            block_tiles=opened.layout.block_tiles,
-            memory=opened.sizes["memory"],
-            key=opened.key,
+            scene.order, request=request, block_tiles=None, journal=journal, key=opened.key
         )
         self._blocks += scene.blocks
         asked = opened.key, request.outputs, opened.shaping
@@ -364,14 +361,7 @@ class BatchRun:
         store = BlockStore(folder.work / "blocks")
         store.folder.mkdir(exist_ok=True)
         check_room(folder.work, opened.work - store.bytes, scene.order.id)
-        left = [
-            block
-            for block in opened.layout.blocks()
-            if not (
-                store.path(block).exists()
-                and store.has(block, opened.layout, confidence=opened.confidence)
-            )
-        ]
+        left = store.missing(opened.layout, confidence=opened.confidence)
         self._blocks_done += scene.blocks - len(left)
         scene.todo = deque((block.row, block.col) for block in left)
         scene.open_blocks = len(left)

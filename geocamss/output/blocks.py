@@ -117,6 +117,11 @@ class BlockStore:
         except Exception:  # noqa: BLE001  (however it fails, the block is made again)
             return False
 
+    def missing(self, layout: Layout, *, confidence: bool = True) -> list[Block]:
+        """The blocks that are still to be mapped; arguments as of ``has``."""
+        blocks = layout.blocks()
+        return [block for block in blocks if not self.has(block, layout, confidence=confidence)]
+
     def open(self, block: Block) -> BlockFile:
         """A block's file, to be read in parts."""
         return BlockFile(self.path(block))
