@@ -10,6 +10,7 @@ from PIL import Image
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
 from geocamss.simulate import landscape
+from geocamss.training.batches import physical
 from geocamss.training.recipe import load_recipe
 from geocamss.training.sources import LabeledImage, PairSource, SimulatedSource, load_source
 from tests.conftest import ROOT
@@ -71,6 +72,30 @@ def test_classes_of_landscapes_are_found_by_name():
         value = truth.scheme.values[truth.scheme.names.index(name)]
         expected[truth.classes == value] = names.index(name)
     assert (item.labels.numpy() == expected).all()
+
+
+@pytest.mark.parametrize("scaling", [{"scale": 1e-4}, {"scale": 2e-5, "offset": -0.1}, {}])
+def test_landscapes_of_other_bands_are_reflectance_however_the_card_counts(scaling):
+    bands = ["NIR", "red"]
+    card = ModelCard(bands=bands, gsd=10.0, classes=["land", "water"], **scaling)
+    (item,) = load_source(SimulatedSource(kind="simulated", seeds=(5, 6), size=64), card, ROOT)
+    truth = landscape(5, 64, 64, gsd=10.0, bands=["nir", "red"])
+    found = physical(item.pixels(), card)[:, item.valid]
+    expected = torch.from_numpy(truth.image[:, truth.valid] * 1e-4).float()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_landscapes_are_pictures_in_whatever_order_the_card_has_their_colors():
+    card = ModelCard(bands=["blue", "red", "green"], gsd=0.5, scale=1 / 255, classes=["land"])
+    (item,) = load_source(SimulatedSource(kind="simulated", seeds=(5, 6), size=64), card, ROOT)
+    truth = landscape(5, 64, 64, gsd=0.5).image
+    assert torch.equal(item.pixels(), torch.from_numpy(truth[[2, 0, 1]]).float())
+
+
+def test_bands_that_cannot_be_painted_are_said():
+    card = ModelCard(bands=["red", "height"], gsd=0.5, classes=["land"])
+    with pytest.raises(RecipeError, match=r"'geocamss simulate': band 'height' cannot be painted"):
+        load_source(SimulatedSource(kind="simulated", seeds=(5, 6), size=64), card, ROOT)
 
 
 def test_a_pictures_bands_come_in_the_cards_order(tmp_path):

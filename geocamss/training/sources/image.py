@@ -23,6 +23,7 @@ __all__ = [
     "channel_table",
     "look_up",
     "named_table",
+    "rescaled",
 ]
 
 IGNORED = 255
@@ -147,3 +148,25 @@ def as_stored(physical: Tensor, card: ModelCard) -> Tensor:
     scale = torch.tensor(card.per_band("scale"))[:, None, None]
     offset = torch.tensor(card.per_band("offset"))[:, None, None]
     return (physical - offset) / scale
+
+
+def rescaled(
+    units: Sequence[tuple[float, float] | None], card: ModelCard
+) -> tuple[tuple[float, float], ...] | None:
+    """What makes of stored values those that the card's scale and offset describe.
+
+    Args:
+        units: Scale and offset of the stored values, by band; None where the card's count.
+        card: Of the model to train.
+
+    Returns:
+        Factor and summand by band; None where all values are already so.
+    """
+    if not any(units):
+        return None
+    found = []
+    own = zip(card.per_band("scale"), card.per_band("offset"), strict=True)
+    for said, (scale, offset) in zip(units, own, strict=True):
+        theirs, zero = said or (scale, offset)
+        found.append((theirs / scale, (zero - offset) / scale))
+    return tuple(found)

@@ -17,9 +17,9 @@ from geocamss.scene.bundle import Bundle, BundleBand
 from geocamss.scene.gdal import gdal_environment
 from geocamss.scene.grid import Grid, choose_grid
 from geocamss.scene.scene import Scene
-from geocamss.scene.units import Units, units_of
+from geocamss.scene.units import units_of
 from geocamss.scene.window import Window
-from geocamss.training.sources.image import IGNORED, LabeledImage
+from geocamss.training.sources.image import IGNORED, LabeledImage, rescaled
 from geocamss.training.sources.part import keep_part
 from geocamss.training.sources.pixels import STRIP, read_pixels
 from geocamss.training.sources.spec import ScenesSource
@@ -73,7 +73,7 @@ def _load(
             "do they show the same ground?"
         )
     part = keep_part(known, source.part)
-    return LabeledImage(name, pixels, part, valid, grid, _rescaled(units, card))
+    return LabeledImage(name, pixels, part, valid, grid, rescaled(units, card))
 
 
 def _pairs(source: ScenesSource, data: Path) -> Iterator[tuple[str, str, str]]:
@@ -109,17 +109,3 @@ def _labels(labels: LabelFile, grid: Grid, card: ModelCard) -> Tensor:
     finally:
         opened.close()
     return torch.from_numpy(np.concatenate(strips))
-
-
-def _rescaled(
-    units: tuple[Units | None, ...], card: ModelCard
-) -> tuple[tuple[float, float], ...] | None:
-    """What makes of the pixels those that the card's scale and offset describe; None is nothing."""
-    if not any(units):
-        return None
-    found = []
-    own = zip(card.per_band("scale"), card.per_band("offset"), strict=True)
-    for said, (scale, offset) in zip(units, own, strict=True):
-        theirs, zero = said or (scale, offset)
-        found.append((theirs / scale, (zero - offset) / scale))
-    return tuple(found)
