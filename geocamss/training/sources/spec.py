@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -41,6 +42,24 @@ def _all_inside(value: Any) -> Any:
     return value
 
 
+def _one_class_each(source: str, said: Iterable[tuple[object, str]]) -> None:
+    """Check that nothing in the labels means two classes.
+
+    Args:
+        source: Its name, for the message.
+        said: What stands in the labels, and the class that it means.
+
+    Raises:
+        ValueError: something does.
+    """
+    known: dict[str, str] = {}
+    for value, name in said:
+        text = str(value)
+        first = known.setdefault(text.lower() if text.startswith("#") else text, name)
+        if first != name:
+            raise ValueError(f"source {source!r}: {text} cannot be both {first!r} and {name!r}")
+
+
 class _Origin(_Strict):
     """What every source says of itself."""
 
@@ -73,6 +92,11 @@ class PairSource(_Origin):
     @classmethod
     def _paths_inside(cls, value: Any) -> Any:
         return _all_inside(value)
+
+    @model_validator(mode="after")
+    def _colors_differ(self) -> Self:
+        _one_class_each(self.name, ((color, name) for name, color in self.colors.items()))
+        return self
 
     @property
     def class_names(self) -> set[str]:
@@ -155,6 +179,7 @@ class ScenesSource(_Origin):
             raise ValueError(f"source {self.name!r}: scale and offset go together")
         if self.scale == 0:
             raise ValueError(f"source {self.name!r}: scale must not be zero")
+        _one_class_each(self.name, self._said)
         return self
 
     @property
@@ -165,11 +190,14 @@ class ScenesSource(_Origin):
     @property
     def meaning(self) -> dict[str, str]:
         """Class name by value, color or name in the labels."""
-        listed = {
-            name: values if isinstance(values, tuple) else (values,)
-            for name, values in self.classes.items()
-        }
-        return {str(value): name for name, values in listed.items() for value in values}
+        return {str(value): name for value, name in self._said}
+
+    @property
+    def _said(self) -> Iterator[tuple[str | int, str]]:
+        """What stands in the labels, and the class that it means."""
+        for name, values in self.classes.items():
+            for value in values if isinstance(values, tuple) else (values,):
+                yield value, name
 
 
 class ArraySource(_Origin):
@@ -199,6 +227,11 @@ class ArraySource(_Origin):
     @classmethod
     def _paths_inside(cls, value: Any) -> Any:
         return _all_inside(value)
+
+    @model_validator(mode="after")
+    def _values_differ(self) -> Self:
+        _one_class_each(self.name, ((value, name) for name, value in self.values.items()))
+        return self
 
     @property
     def class_names(self) -> set[str]:
@@ -263,7 +296,13 @@ class TorchgeoSource(_Origin, TorchgeoData):
     """At most so many images, or windows, spread over the data set: they are kept in memory."""
 
     part: Part | None = None
-    """Which blocks of each image, or window, to take; None is all."""
+    """Which blocks of each picture to take, or of the ground, whatever windows show it; None is
+    all."""
+
+    @model_validator(mode="after")
+    def _values_differ(self) -> Self:
+        _one_class_each(self.name, ((value, name) for name, value in self.values.items()))
+        return self
 
     @property
     def class_names(self) -> set[str]:
