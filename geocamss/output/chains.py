@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-__all__ = ["Chains", "components", "order_chains", "ragged"]
+__all__ = ["Chains", "components", "order_chains", "ragged", "slices"]
 
 Ints = NDArray[np.int64]
 
@@ -82,3 +83,14 @@ def ragged(starts: Ints, lengths: Ints) -> Ints:
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     return np.repeat(starts - (ends - lengths), lengths) + np.arange(total)
+
+
+def slices(sizes: Ints, most: int) -> Iterator[slice]:
+    """Slices of things whose sizes add up to ``most``, or of single ones that are larger."""
+    ends = np.cumsum(sizes)
+    first = 0
+    while first < len(sizes):
+        room = most + (int(ends[first - 1]) if first else 0)
+        last = max(int(np.searchsorted(ends, room, side="right")), first + 1)
+        yield slice(first, last)
+        first = last

@@ -14,7 +14,7 @@ from rasterio.transform import Affine
 
 from geocamss.classes import ClassScheme
 from geocamss.output.borders import Borders, split_rings
-from geocamss.output.chains import ragged
+from geocamss.output.chains import ragged, slices
 from geocamss.output.classmap import ClassMap
 from geocamss.output.corners import Corners
 from geocamss.output.rings import Regions
@@ -167,7 +167,7 @@ class Shaper:
             return np.asarray(stays[borders.places])
 
         with ThreadPoolExecutor(_THREADS) as threads:
-            parts = list(threads.map(kept, _ring_parts(rings)))
+            parts = list(threads.map(kept, slices(np.diff(rings), _RING_VERTICES)))
         lengths = np.diff(rings) - 1
         keep = np.concatenate([np.zeros(0, dtype=bool), *parts])
         vertices = ragged(rings[:-1], lengths)[keep]
@@ -232,16 +232,6 @@ class Shaper:
         if t.determinant > 0:  # rows counted upward: a mirror image
             found = np.asarray(shapely.reverse(found))
         return found
-
-
-def _ring_parts(rings: Ints) -> Iterator[slice]:
-    """Rings in parts of ``_RING_VERTICES``, or of a single one that has more."""
-    first = 0
-    while first < len(rings) - 1:
-        room = np.searchsorted(rings, rings[first] + _RING_VERTICES, side="right") - 1
-        last = max(int(room), first + 1)
-        yield slice(first, last)
-        first = last
 
 
 def _polygons(

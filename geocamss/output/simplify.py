@@ -26,14 +26,13 @@ within one, a round takes a good part of what can be taken: rounds are few, howe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
 from geocamss.output.borders import Borders
-from geocamss.output.chains import ragged
+from geocamss.output.chains import ragged, slices
 from geocamss.output.corners import Corners
+from geocamss.output.triangles import Points, inside, middles, points_within
 
 __all__ = ["simplify_borders"]
 
@@ -134,7 +133,7 @@ class _Paths:
         """
         between = last - first - 1
         found = [np.zeros(0, dtype=np.int16)]
-        for part in _parts(between, _AT_ONCE):
+        for part in slices(between, _AT_ONCE):
             square = self._displacement(first[part], last[part], between[part])
             # Exponent and two bits of the fraction: ordered as the numbers are.
             level = (square.view(np.int64) >> 50).astype(np.int16)
@@ -183,24 +182,22 @@ class _Paths:
         # pixel a single one besides, in the middle of a side (Pick, 1899).
         one = np.flatnonzero(area == 2)
         ends = first[one], last[one]
-        free[one] = self._is_free(rows[:, one], columns[:, one], *ends, _middles)
+        free[one] = self._is_free(rows[:, one], columns[:, one], *ends, middles)
         more = np.flatnonzero((area == 0) | (area > 2))
         first, last, rows, columns = first[more], last[more], rows[:, more], columns[:, more]
         points = area[more] // 2 + np.ptp(rows, axis=0) + np.ptp(columns, axis=0) + 2
-        for part in _parts(points, _AT_ONCE):
+        for part in slices(points, _AT_ONCE):
             ends = first[part], last[part]
-            free[more[part]] = self._is_free(rows[:, part], columns[:, part], *ends, _points_within)
+            free[more[part]] = self._is_free(rows[:, part], columns[:, part], *ends, points_within)
         return free
 
-    def _is_free(
-        self, rows: Ints, columns: Ints, first: Ints, last: Ints, points: _Points
-    ) -> Bools:
+    def _is_free(self, rows: Ints, columns: Ints, first: Ints, last: Ints, points: Points) -> Bools:
         triangle, row, column = points(rows, columns)
         found = np.flatnonzero(self._corners.at(row, column))
         triangle, row, column = triangle[found], row[found], column[found]
-        inside = _inside(rows[:, triangle], columns[:, triangle], row, column)
-        triangle = triangle[inside]
-        number = row[inside] * self._corners.columns + column[inside]
+        held = inside(rows[:, triangle], columns[:, triangle], row, column)
+        triangle = triangle[held]
+        number = row[held] * self._corners.columns + column[held]
         begin, end = first[triangle], last[triangle]
         place = np.searchsorted(self._owned, number)
         np.minimum(place, len(self._owned) - 1, out=place)
@@ -368,17 +365,6 @@ def _scattered(numbers: Ints) -> Ints:
     return np.asarray((z ^ z >> np.uint64(31)) >> np.uint64(64 - _CHANCE_BITS)).view(np.int64)
 
 
-def _parts(sizes: Ints, most: int) -> Iterator[slice]:
-    """Slices of things whose sizes add up to ``most``, or of single ones that are larger."""
-    ends = np.cumsum(sizes)
-    first = 0
-    while first < len(sizes):
-        room = most + (int(ends[first - 1]) if first else 0)
-        last = max(int(np.searchsorted(ends, room, side="right")), first + 1)
-        yield slice(first, last)
-        first = last
-
-
 def _groups(keys: Ints) -> tuple[Ints, Ints]:
     """Where runs of equal numbers begin, and how long they are."""
     begins = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
@@ -394,61 +380,3 @@ def _running(values: Ints, begins: Ints, sizes: Ints) -> Ints:
     """Sums from each group's begin on."""
     total = np.cumsum(values)
     return np.asarray(total - np.repeat(total[begins] - values[begins], sizes))
-
-
-_Points = Callable[[Ints, Ints], tuple[Ints, Ints, Ints]]
-"""Gives lattice points of triangles, see ``_points_within``."""
-
-
-def _middles(rows: Ints, columns: Ints) -> tuple[Ints, Ints, Ints]:
-    """The corner of pixels in the middle of a side of triangles that have one such side."""
-    row, column = np.empty_like(rows[0]), np.empty_like(rows[0])
-    for one, other in ((0, 1), (1, 2), (2, 0)):
-        y, x = rows[one] + rows[other], columns[one] + columns[other]
-        even = (y | x) & 1 == 0
-        row[even], column[even] = y[even] >> 1, x[even] >> 1
-    return np.arange(len(row)), row, column
-
-
-def _points_within(rows: Ints, columns: Ints) -> tuple[Ints, Ints, Ints]:
-    """Corners of pixels in triangles, and maybe some beside them.
-
-    Args:
-        rows: (3, n) of the triangles' vertices.
-        columns: (3, n) likewise.
-
-    Returns:
-        Triangle, row and column of each.
-    """
-    top = rows.min(axis=0)
-    lines = rows.max(axis=0) - top + 1
-    triangle = np.repeat(np.arange(len(top)), lines)
-    row = ragged(top, lines)
-    low = np.full(len(row), np.inf)
-    high = np.full(len(row), -np.inf)
-    for one, other in ((0, 1), (1, 2), (2, 0)):
-        y0, y1 = rows[one][triangle], rows[other][triangle]
-        x0, x1 = columns[one][triangle], columns[other][triangle]
-        meets = (np.minimum(y0, y1) <= row) & (row <= np.maximum(y0, y1))
-        part = (row - y0) / np.where(y0 == y1, 1, y1 - y0)
-        x = x0 + part * (x1 - x0)
-        for end in (np.where(y0 == y1, x0, x), np.where(y0 == y1, x1, x)):
-            low = np.where(meets, np.minimum(low, end), low)
-            high = np.where(meets, np.maximum(high, end), high)
-    first = np.ceil(low - 1e-6).astype(np.int64)
-    count = np.floor(high + 1e-6).astype(np.int64) - first + 1
-    np.maximum(count, 0, out=count)
-    return np.repeat(triangle, count), np.repeat(row, count), ragged(first, count)
-
-
-def _inside(rows: Ints, columns: Ints, row: Ints, column: Ints) -> Bools:
-    """Whether points lie in triangles, (3, n), or on their edges; exact."""
-    turns = []
-    for one, other in ((0, 1), (1, 2), (2, 0)):
-        dy, dx = rows[other] - rows[one], columns[other] - columns[one]
-        turns.append(dx * (row - rows[one]) - dy * (column - columns[one]))
-    lowest, highest = np.min(turns, axis=0), np.max(turns, axis=0)
-    flat = (lowest == 0) & (highest == 0)
-    within = (rows.min(axis=0) <= row) & (row <= rows.max(axis=0))
-    within &= (columns.min(axis=0) <= column) & (column <= columns.max(axis=0))
-    return np.asarray(((lowest >= 0) | (highest <= 0)) & (~flat | within))
