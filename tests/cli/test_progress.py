@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from types import SimpleNamespace
 
@@ -11,7 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geocamss.cli.progress import BatchLog, pixel_rate, progress_bar, told_progress
+from geocamss.cli.progress import (
+    BatchLog,
+    batch_progress,
+    pixel_rate,
+    progress_bar,
+    told_progress,
+)
 
 
 class Terminal(io.StringIO):
@@ -82,6 +89,20 @@ def test_quiet_tells_nothing(form, capsys) -> None:
     with told_progress(form, quiet=True) as report:
         assert report is None
     assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_sees_a_job_by_scenes_and_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with batch_progress(quiet=False) as report:
+        for done in range(1201):
+            counts = {"blocks": 1200, "blocks_done": done, "scenes": 7, "ended": done // 200}
+            report(SimpleNamespace(failed=1, **counts))
+    text = terminal.getvalue()
+    assert re.search(r"scenes, 1 failed .*6 of 7", text)
+    assert re.search(r"blocks .*1,200 of 1,200", text)
 
 
 def test_a_log_tells_blocks_once_a_minute_and_each_scene_that_ends(capsys) -> None:
