@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -397,7 +398,15 @@ class Scene:
                 f"  band {self.alpha} is marked as alpha; if it is not, name it, as in "
                 f"--bands {missing[0]}={self.alpha}"
             )
-        example = ",".join(f"{name}={i}" for i, name in enumerate(missing, 1))
+        taken = set(map(spoken_name, card.band_names))
+        free = sorted(band.index for band in self.bands if band.name not in taken)
+        if len(free) < len(missing):
+            lines.append(
+                "  that is too few: a band can stand for several, where that makes sense, or "
+                "another model may do (geocamss models)"
+            )
+        indices = chain(free, repeat((free or [self.bands[0].index])[-1]))
+        example = ",".join(f"{name}={index}" for name, index in zip(missing, indices, strict=False))
         lines.append(f"  say which is which, by index from 1, as in --bands {example}")
         return "\n".join(lines)
 

@@ -224,8 +224,18 @@ def test_a_missing_band_is_told_with_all_that_helps(make, card):
 
 
 def test_one_band_is_not_enough_for_three(make, card):
-    with pytest.raises(BandError, match="1: unknown"):
-        Scene.open(make(RGB[:1])).select(card())
+    said = r"(?s)1: unknown.*too few.*--bands red=1,green=1,blue=1$"
+    path = make(RGB[:1])
+    with pytest.raises(BandError, match=said):
+        Scene.open(path).select(card())
+    gray = Scene.open(path, {"red": 1, "green": 1, "blue": 1})
+    assert [b.index for b in gray.select(card())] == [1, 1, 1]
+
+
+def test_bands_that_are_free_are_offered_for_what_is_missing(make, card):
+    path = make(RGB.astype(np.uint16), descriptions=("red", "unheard of", "green"))
+    with pytest.raises(BandError, match=r"--bands blue=2$"):
+        Scene.open(path).select(card())
 
 
 def test_a_name_that_two_bands_have_is_asked_for(make, card):
