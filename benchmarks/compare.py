@@ -19,7 +19,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import mean, pstdev
 
@@ -29,7 +29,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from benchmarks.baselines import BASELINES, PlainObjective
+from benchmarks.baselines import BASELINES, PlainObjective, last_layer
 from benchmarks.images import cropped, held_out
 from benchmarks.networks import chips_for
 from geocamss.evaluation.corruptions import CORRUPTIONS, Corruption, Patch, chosen_corruptions
@@ -39,19 +39,28 @@ from geocamss.models import checkpoint, registry
 from geocamss.models.camss.network import build
 from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.scene.window import Window
+from geocamss.training.balance import balance
 from geocamss.training.batches import Batches, class_frequencies
 from geocamss.training.evaluation import score_images
 from geocamss.training.loop import Loop
-from geocamss.training.objective import CamssObjective, Objective, class_weights
+from geocamss.training.objective import (
+    CamssObjective,
+    Objective,
+    class_weights,
+    shift_classes,
+)
 from geocamss.training.recipe import Recipe, Training, changed, load_recipe
 from geocamss.training.sources import LabeledImage
 from geocamss.training.sources.image import channel_table, look_up
-from geocamss.training.train import fit, load_data
+from geocamss.training.train import Data, fit, load_data
 
 ROOT = Path(__file__).resolve().parent.parent
 
 CAMSS = "CAM-Seg"
 SHIPPED = "shipped"
+
+KEPT = 4
+"""Data of so many stages stay in memory: landscapes take longer to paint than networks to learn."""
 
 Models = dict[str, list[Segmenter]]
 """By network, one for each seed."""
@@ -71,10 +80,21 @@ def objective(name: str, training: Training, frequencies: Tensor) -> Objective:
     return kind(training, class_weights(frequencies, training.class_power))
 
 
+@lru_cache(maxsize=KEPT)
+def read(text: str, folder: Path) -> Data:
+    """What a recipe learns from, read and painted once for all networks and seeds.
+
+    Args:
+        text: The recipe in JSON, less what does not matter here.
+        folder: The data folder.
+    """
+    return load_data(Recipe.model_validate_json(text), folder)
+
+
 def train(network: nn.Module, name: str, stage: Recipe, folder: Path) -> None:
     """Train a network in one stage; the average that it keeps is what the next one starts from."""
     card, training = stage.card_without_results(), stage.training
-    data = load_data(stage, folder)
+    data = read(stage.model_dump_json(exclude={"training", "stages"}), folder)
     loop = Loop(
         network,
         objective=objective(name, training, class_frequencies(data.pools, len(card.classes))),
@@ -86,6 +106,9 @@ def train(network: nn.Module, name: str, stage: Recipe, folder: Path) -> None:
     fit(loop)
     print(f"  {loop.global_step} steps of {training.batch} chips of {training.chip} pixels")
     network.load_state_dict(loop.best.state_dict())
+    if training.balanced:
+        layer = network.decoder.last if name == CAMSS else last_layer(network)
+        shift_classes(layer, balance(loop.segmenter(network), data.pools))
 
 
 def trained(name: str, recipe: Recipe, seed: int, folder: Path, kept: Path | None) -> Segmenter:

@@ -88,7 +88,7 @@ PARTS = (
     ),
     Part(
         "shuffling",
-        "--seeds 0 1 2",
+        "--seeds 0 1 2 --keep {folder}/shuffling",
         "--seeds 0 1 --pretrain-steps 2 --steps 2 --every 1 --shape-steps 2 --crop 128",
     ),
     Part(

@@ -8,7 +8,7 @@ they follow? Second, the segmenter is trained by the recipes for Landsat land co
 from scratch, from an encoder pretrained on the same pictures with channels in order, from one
 pretrained with shuffled channels, and from one that has learned their labels, channels shuffled:
 held-out mIoU by step. Third, what these lose when the bands of the held-out pictures are given in
-reverse.
+reverse. ``--keep`` remembers what each training has found, so that seeds can be added one by one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from geocamss.training.pretrain.pretrain import encoder_loop, trained_encoder
 from geocamss.training.pretrain.recipe import ImageSource, PretrainRecipe
 from geocamss.training.recipe import Recipe, Training, load_recipe
 from geocamss.training.sources import LabeledImage
+from geocamss.training.state import settings_of
 from geocamss.training.train import Data, fit, load_data
 from geocamss.training.warmstart import warm_start
 
@@ -47,6 +48,9 @@ ROOT = Path(__file__).resolve().parent.parent
 STARTS = ("scratch", "plain", "shuffled", "labeled")
 
 RED, BLUE = (0.9, 0.2, 0.1), (0.1, 0.2, 0.9)
+
+Found = tuple[Sequence[tuple[int, float]], float]
+"""Held-out mIoU by step, and that of the end with the bands in reverse; 0 to 1."""
 
 
 class Shapes(nn.Module):
@@ -200,7 +204,7 @@ def labeled(task: Task, steps: int, seed: int) -> dict[str, Tensor]:
 
 def fine_tuned(
     task: Task, start: dict[str, Tensor] | None, steps: int, every: int, seed: int
-) -> tuple[Sequence[tuple[int, float]], float]:
+) -> Found:
     """Train a segmenter: its held-out mIoU by step, and the last one with the bands reversed."""
     loop = _loop(task, start, steps, seed, epoch=every)
     fit(loop)
@@ -237,27 +241,50 @@ def _reversed(image: LabeledImage) -> LabeledImage:
     return replace(image, image=image.image.flip(0), units=units)
 
 
+def run(name: str, task: Task, seed: int, options: argparse.Namespace) -> Found:
+    """One fine-tuning from one of ``STARTS``, pretraining included."""
+    start = None
+    if name == "labeled":
+        start = labeled(task, options.pretrain_steps, seed)
+    elif name != "scratch":
+        shuffle = name == "shuffled"
+        start = pretrained(
+            task, options.objective, options.pretrain_steps, shuffle=shuffle, seed=seed
+        )
+    return fine_tuned(task, start, options.steps, options.every, seed)
+
+
+def kept(file: Path | None, settings: dict[str, object], find: Callable[[], Found]) -> Found:
+    """What a run finds, or has found before by the same settings."""
+    if file and file.is_file():
+        there = json.loads(file.read_text(encoding="utf-8"))
+        if there["settings"] == settings:
+            return there["curve"], there["reversed"]
+    curve, reverse = find()
+    if file:
+        content = {"settings": settings, "curve": curve, "reversed": reverse}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content), encoding="utf-8")
+    return curve, reverse
+
+
 def print_task(title: str, task: Task, options: argparse.Namespace) -> dict[str, object]:
     """The second and the third thing, for one data set."""
     print(f"\n{title}: held-out mIoU by step, percent; at the end with the bands in reverse")
     result: dict[str, object] = {}
+    said = ("objective", "pretrain_steps", "steps", "every", "crop")
+    settings = {name: getattr(options, name) for name in said}
+    settings["recipe"] = settings_of(task.recipe)
     for name in STARTS:
-        curves, swapped = [], []
-        for seed in options.seeds:
-            start = None
-            if name == "labeled":
-                start = labeled(task, options.pretrain_steps, seed)
-            elif name != "scratch":
-                start = pretrained(
-                    task,
-                    options.objective,
-                    options.pretrain_steps,
-                    shuffle=name == "shuffled",
-                    seed=seed,
-                )
-            curve, reverse = fine_tuned(task, start, options.steps, options.every, seed)
-            curves.append(curve)
-            swapped.append(reverse)
+        found = [
+            kept(
+                options.keep and options.keep / f"{task.card.name}-{name}-{seed}.json",
+                settings,
+                partial(run, name, task, seed, options),
+            )
+            for seed in options.seeds
+        ]
+        curves, swapped = [curve for curve, _ in found], [reverse for _, reverse in found]
         if name == STARTS[0]:
             print(
                 f"  {'':<10}" + "".join(f"{step:>14}" for step, _ in curves[0]) + "       reversed"
@@ -284,6 +311,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=50, help="steps from score to score")
     parser.add_argument("--shape-steps", type=int, default=100)
     parser.add_argument("--crop", type=int, help="map only so many pixels of each, squared")
+    parser.add_argument("--keep", type=Path, help="folder that remembers finished trainings")
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)

@@ -201,3 +201,20 @@ def test_a_temperature_is_fitted_to_the_other_half():
     )
     error = uncertainty.reliability(said[~right_half], truth[~right_half]).ece
     assert error < 0.02 < uncertainty.reliability(said[right_half], truth[right_half]).ece
+
+
+def test_a_training_that_was_kept_is_not_run_again_unless_it_would_be_another(tmp_path):
+    shuffling = importlib.import_module("benchmarks.shuffling")
+    runs = []
+
+    def find():
+        runs.append("run")
+        return [(10, 0.5)], 0.25
+
+    file = tmp_path / "folder" / "run.json"
+    for steps, count in ((1, 1), (1, 1), (2, 2), (2, 2)):
+        curve, reverse = shuffling.kept(file, {"steps": steps}, find)
+        assert ([tuple(point) for point in curve], reverse) == ([(10, 0.5)], 0.25)
+        assert len(runs) == count
+    shuffling.kept(None, {"steps": 2}, find)
+    assert len(runs) == 3
