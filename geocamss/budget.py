@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any, TypeGuard
 
 from geocamss.errors import InputError
-from geocamss.memory import Memory, machine_bytes, writing_bytes
+from geocamss.memory import machine_bytes
 from geocamss.probe import Probe
 from geocamss.run import Run
 
-__all__ = ["as_before", "check_machine", "memory_of", "parse_bytes", "probe_within", "within"]
+__all__ = ["as_before", "check_machine", "parse_bytes", "probe_within", "within"]
 
 UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 """Powers of 1000, or with an i of 1024."""
@@ -21,32 +21,13 @@ GRAIN = 32 * 2**20
 """Measured sizes are rounded up to multiples of this, so that a second run decides likewise."""
 
 
-def memory_of(run: Run, probe: Probe) -> Memory:
-    """What a run takes: its sizes, and what a probe has measured for its batch."""
-    itemsize = run.reader().dtype.itemsize
-    return Memory.of(
-        run.segmenter.card,
-        run.layout,
-        run.batch,
-        itemsize,
-        hands=run.hands,
-        decoded=run.decoded,
-        confidence=run.confidence,
-        doubt=run.doubt,
-        probabilities=run.probabilities,
-        writing=writing_bytes(run.outputs),
-        process=probe.process,
-        network=probe.network,
-    )
-
-
 def check_machine(run: Run) -> None:
     """Refuse what this machine can never hold, before any of it is asked for.
 
     Raises:
         InputError: the sizes alone are too much, without the network; the message holds them.
     """
-    memory = memory_of(run, Probe(0, 0, 0.0))
+    memory = run.peak_memory()
     on_gpu = run.segmenter.device.type == "cuda"
     needed, there = memory.beside_gpu if on_gpu else memory.ram, machine_bytes()
     if needed > there:
@@ -75,18 +56,17 @@ def probe_within(run: Run, budget: int) -> Probe:
     while batch < run.batch:
         batch = min(2 * batch, run.batch)
         larger = replace(smallest, batch=batch)
-        if memory_of(larger, _scaled(probe, larger)).ram > budget:
+        if larger.peak_memory(probe.process, _network(larger, probe)).ram > budget:
             return probe
         probe = Probe.of(larger)
-    if run.hands > 1 and memory_of(run, _scaled(probe, run)).ram <= budget:
+    if run.hands > 1 and run.peak_memory(probe.process, _network(run, probe)).ram <= budget:
         return Probe.of(run)
     return probe
 
 
-def _scaled(probe: Probe, run: Run) -> Probe:
-    """What a probe of other numbers of chips lets expect of a run."""
-    chips = run.batch * run.hands
-    return replace(probe, network=probe.network * chips // probe.chips, chips=chips)
+def _network(run: Run, probe: Probe) -> int:
+    """What a run's network takes, as a probe of other numbers of chips lets expect."""
+    return probe.network * run.batch * run.hands // probe.chips
 
 
 def within(run: Run, probe: Probe, budget: int) -> Run:
@@ -104,8 +84,8 @@ def within(run: Run, probe: Probe, budget: int) -> Run:
     needed = 0
     for batch, tiles in _candidates(run):
         smaller = replace(run, batch=batch, block_tiles=tiles, memory=budget).manned()
-        network = 0 if on_gpu else _scaled(probe, smaller).network
-        memory = memory_of(smaller, Probe(_up(probe.process), _up(network), probe.seconds))
+        network = 0 if on_gpu else _network(smaller, probe)
+        memory = smaller.peak_memory(_up(probe.process), _up(network))
         needed = memory.beside_gpu if on_gpu else memory.ram
         if needed <= budget:
             return smaller

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from geocamss.budget import memory_of
 from geocamss.probe import Probe
 from geocamss.request import Request
 from geocamss.run import Run
@@ -105,7 +104,7 @@ def plan_run(run: Run) -> Plan:
         ReadError: the scene cannot be read.
     """
     probe = Probe.of(run)
-    memory = memory_of(run, probe)
+    memory = run.peak_memory(probe.process, probe.network)
     layout, card = run.layout, run.segmenter.card
     tiles = len(layout.tile_rows) * len(layout.tile_cols)
     busy, exact = _busy_tiles(run)
@@ -145,12 +144,11 @@ def _busy_tiles(run: Run) -> tuple[int, bool]:
         for row in layout.tile_rows
         for col in layout.tile_cols
     ]
-    bands = scene.select(run.segmenter.card)
-    solid = all(band.mask == "none" and np.dtype(band.dtype).kind in "iu" for band in bands)
+    solid = all(band.mask == "none" and np.dtype(band.dtype).kind in "iu" for band in run.bands)
     if not solid and scene.overviews:
         step = scene.overviews[-1]
         with gdal_environment(scene.path):
-            valid = read_reduced(scene, bands, run.grid, step)[1]
+            valid = read_reduced(scene, run.bands, run.grid, step)[1]
         return sum(bool(valid[_reduced(tile, step)].any()) for tile in tiles), False
     if run.grid.aoi is None:
         return len(tiles), solid

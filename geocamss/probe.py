@@ -13,7 +13,6 @@ from typing import Self
 
 import torch
 
-from geocamss.memory import Memory
 from geocamss.run import Run
 from geocamss.scene.gdal import gdal_environment
 from geocamss.scene.tiles import Block, Layout
@@ -66,18 +65,7 @@ class Probe:
             start = time.perf_counter()
             small.engine.map_block(block, read_strips(source, layout, block))
             seconds = time.perf_counter() - start
-        itemsize = reader.dtype.itemsize
-        memory = Memory.of(
-            run.segmenter.card,
-            layout,
-            small.batch,
-            itemsize,
-            hands=run.hands,
-            confidence=run.confidence,
-            doubt=run.doubt,
-            probabilities=run.probabilities,
-        )
-        known = memory.on_device
+        known = small.peak_memory().on_device
         if device.type != "cuda":
             known += process
         tiles = len(block.rows) * len(block.cols)

@@ -166,11 +166,11 @@ class Request:
             grid,
             spread(self.sampling, model.card),
             batch,
+            units_of(opened, bands, model.card),
             confidence=needs_confidence(self.outputs),
             doubt="uncertainty" in self.outputs,
             probabilities="probabilities" in self.outputs,
             outputs=tuple(self.outputs),
-            units=units_of(opened, bands, model.card),
             shaping=self._shaping(model.card.classes),
         ).manned()
         budget = None if self.memory is None else parse_bytes(self.memory)

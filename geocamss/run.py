@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import geocamss
 from geocamss.engine import Engine, PixelSource
+from geocamss.memory import Memory, writing_bytes
 from geocamss.models.normalize import Normalizer
 from geocamss.models.segmenter import Sampling, Segmenter
 from geocamss.output.blocks import layers
@@ -71,7 +72,7 @@ class Run:
     batch: int
     """Chips at once."""
 
-    units: tuple[Units | None, ...] = ()
+    units: tuple[Units | None, ...]
     """Scale and offset of each of the model's bands; None for a band where the card's count."""
 
     through: Callable[[PixelSource], PixelSource] | None = None
@@ -128,9 +129,8 @@ class Run:
     def layout(self) -> Layout:
         """The chips and blocks of the grid."""
         card = self.segmenter.card
-        shape = (self.grid.height, self.grid.width)
         limits = self.block_tiles or self._block_tiles
-        whole = Layout(Lattice.of(card), self.grid.origin, shape, limits)
+        whole = Layout(Lattice.of(card), self.grid.origin, self.grid.shape, limits)
         sides = len(whole.tile_rows), len(whole.tile_cols)
         rows, cols = (evened(limit, side) for limit, side in zip(limits, sides, strict=True))
         return replace(whole, block_tiles=(rows, cols))
@@ -149,17 +149,16 @@ class Run:
     @cached_property
     def engine(self) -> Engine:
         """What maps a block."""
-        normalizer = Normalizer.of(self.segmenter.card, self.units or None)
         return Engine(
             self.layout,
             self.segmenter,
-            normalizer,
+            Normalizer.of(self.segmenter.card, self.units),
             self.sampling,
             self.batch,
-            self.doubt,
-            self.probabilities,
-            self.confidence,
-            self.hands,
+            doubt=self.doubt,
+            probabilities=self.probabilities,
+            confidence=self.confidence,
+            hands=self.hands,
         )
 
     def manned(self) -> Run:
@@ -169,13 +168,37 @@ class Run:
             return replace(self, hands=1)
         return replace(self, hands=hands(card, self.batch, rows * cols, torch.get_num_threads()))
 
-    def reader(self, bands: tuple[SceneBand, ...] | None = None) -> SceneReader:
-        """Opens the scene on the grid: the model's bands, or others."""
-        chosen = self.scene.select(self.segmenter.card)
-        if bands is None or bands == chosen:
-            fill = self.engine.normalizer.fill
-            return SceneReader(self.scene, chosen, self.grid, fill, self.decoded)
-        return SceneReader(self.scene, bands, self.grid, (0.0,) * len(bands))
+    def peak_memory(self, process: int = 0, network: int = 0) -> Memory:
+        """What the run holds at its peak.
+
+        Args:
+            process: resident size of the process with the model loaded, in bytes.
+            network: what the network takes for a batch in each hand, beside what is in ``process``.
+        """
+        return Memory.of(
+            self.segmenter.card,
+            self.layout,
+            self.batch,
+            self.reader().dtype.itemsize,
+            hands=self.hands,
+            decoded=self.decoded,
+            confidence=self.confidence,
+            doubt=self.doubt,
+            probabilities=self.probabilities,
+            writing=writing_bytes(self.outputs),
+            process=process,
+            network=network,
+        )
+
+    @cached_property
+    def bands(self) -> tuple[SceneBand, ...]:
+        """The scene's bands that the model wants, in its order."""
+        return self.scene.select(self.segmenter.card)
+
+    def reader(self) -> SceneReader:
+        """Opens the scene on the grid."""
+        fill = self.engine.normalizer.fill
+        return SceneReader(self.scene, self.bands, self.grid, fill, self.decoded)
 
     @cached_property
     def decoded(self) -> int:
@@ -184,7 +207,7 @@ class Run:
             return DECODED_BYTES
         block = self.layout.block(0, 0)
         width = self.layout.strip(block, block.rows.start).width
-        needed = self.scene.decoded_bytes(self.scene.select(self.segmenter.card), width)
+        needed = self.scene.decoded_bytes(self.bands, width)
         return min(max(needed, DECODED_BYTES), MOST_DECODED_BYTES)
 
     def pixels(self, reader: SceneReader) -> PixelSource:
@@ -195,7 +218,7 @@ class Run:
     @property
     def display_bands(self) -> tuple[SceneBand, ...]:
         """Red, green and blue, where the scene has them; else its first three bands, or one."""
-        named = {band.name: band for band in self.scene.select(self.segmenter.card)}
+        named = {band.name: band for band in self.bands}
         named |= {band.name: band for band in self.scene.bands if band.name not in named}
         if {"red", "green", "blue"} <= set(named):
             return named["red"], named["green"], named["blue"]
@@ -210,7 +233,7 @@ class Run:
             "software": f"geocamss {geocamss.__version__}",
             "scene": self.scene.path,
             "scene_fingerprint": self.scene.fingerprint,
-            "bands": {band.name or band.label: band.index for band in self.scene.select(card)},
+            "bands": {band.name or band.label: band.index for band in self.bands},
             "model": card.name,
             "model_version": card.version,
             "model_fingerprint": self.segmenter.fingerprint,

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from shapely.geometry import box
 
 import geocamss
-from geocamss.budget import as_before, memory_of, parse_bytes, within
+from geocamss.budget import as_before, parse_bytes, within
 from geocamss.errors import InputError
 from geocamss.predict import map_scene
 from geocamss.probe import Probe
@@ -145,7 +145,7 @@ def test_a_budget_shrinks_blocks_and_then_batches(tmp_path, model):
         with suppress(InputError):
             smaller = within(run, probe, budget * MB)
             network = probe.network * smaller.batch * smaller.hands // at_once
-            needs.append(memory_of(smaller, replace(probe, network=network)).ram)
+            needs.append(smaller.peak_memory(probe.process, network).ram)
             assert needs[-1] <= budget * MB
             assert smaller.batch == run.batch or smaller.layout.block_tiles == (1, 1)
     assert needs == sorted(needs)
