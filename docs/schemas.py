@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from itertools import pairwise
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
+
+from geocamss.classes import ClassScheme
+
+WORDS = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    Any: "anything",
+    ClassScheme: "list of names, or of mappings with value, name and color",
+}
 
 PLACE = re.compile(r"^::schema (?P<module>[\w.]+):(?P<name>\w+)$", re.MULTILINE)
 
@@ -32,24 +44,29 @@ def table(module: str, name: str) -> str:
 
 
 def kind(annotation: Any) -> str:
-    """A type in words."""
-    words = {"NoneType": "none", "str": "text", "int": "whole number", "float": "number"}
-    words |= {"bool": "true or false", "dict": "mapping", "tuple": "list"}
-    literal = str(annotation).startswith("typing.Literal")
-    if literal:
-        return " or ".join(f"`{value}`" for value in get_args(annotation))
-    names = re.findall(r"[A-Za-z_]\w*", str(annotation))
-    known = [words[name] for name in names if name in words]
-    name = getattr(annotation, "__name__", "")
-    return " of ".join(dict.fromkeys(known)) or words.get(name, name) or "see there"
+    """A type in words, as YAML and JSON have it; not whether it may be left out."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in parts)
+    if origin is Annotated:
+        return kind(parts[0])
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(kind(part) for part in parts if part is not NoneType))
+    if origin in (tuple, list):
+        count = f"{len(parts)} " if origin is tuple and parts[-1] is not ... else ""
+        return f"list of {count}{kind(parts[0])}s"
+    if origin in (dict, Mapping):
+        return f"mapping of {' to '.join(map(kind, parts))}"
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return "mapping" if is_model else WORDS[annotation]
 
 
 def default(info: Any) -> str:
     """A default as it would be written."""
     if info.is_required():
         return "required"
-    value = info.default
-    if value is PydanticUndefined or isinstance(value, BaseModel):
+    value = info.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
         return "see there"
     return f"`{value}`" if value not in (None, "", (), {}) else ""
 
