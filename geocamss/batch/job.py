@@ -17,13 +17,13 @@ from geocamss.batch.mosaic_grid import Mosaic
 from geocamss.batch.orders import Order
 from geocamss.batch.scenes import SceneResult
 from geocamss.budget import parse_bytes
-from geocamss.errors import InputError
+from geocamss.errors import InputError, OutputError
 from geocamss.modelcard import Sampler
 from geocamss.models.header import read_card
 from geocamss.models.registry import DEFAULT, names, resolve
 from geocamss.products import PRODUCTS
 from geocamss.request import Request
-from geocamss.scene.catalog import SceneSource, StacSearch, find_scenes
+from geocamss.scene.catalog import JOB, SceneSource, StacSearch, find_scenes
 from geocamss.scene.gdal import is_plain_path
 
 if TYPE_CHECKING:
@@ -253,6 +253,8 @@ def map_sources(
     plugin = ModelPlugin(name, request, geocamss.__version__, threads)
     sources = [replace(source, id=_folder_name(source.id)) for source in sources]
     shared = Path(os.path.abspath(out))  # noqa: PTH100 (Path.absolute keeps "..")
+    if not overwrite:
+        _refuse_existing(shared)
     with Ledger(shared) as ledger, connect(place.scheduler, size, say) as client:
         check_versions(client)
         at_home = check_folder(client, ledger.folder)
@@ -365,6 +367,16 @@ def _folder_name(scene: str) -> str:
     """A scene's name, or one near it where a job's own file or folder has that."""
     # No scene's name ends in an underscore if it is so short: this one stays free.
     return f"{scene}_" if scene.lower() in OWN_NAMES else scene
+
+
+def _refuse_existing(out: Path) -> None:
+    """Leave files alone that bear a job's names, and that no job has written."""
+    there = sorted(name for name in OWN_NAMES if os.path.lexists(out / name))
+    if there and not (out / JOB).is_dir():
+        raise OutputError(
+            f"{out} holds {', '.join(there)}, which no job has written there; give --overwrite to "
+            "replace that, or choose another folder with -o"
+        )
 
 
 def _absolute(path: str) -> str:

@@ -14,12 +14,10 @@ from geocamss.output.areas import ClassArea
 from geocamss.output.folder import WORK
 from geocamss.output.lock import take_lock
 from geocamss.products import files_of
+from geocamss.scene.catalog import JOB
 from geocamss.whole import whole
 
 __all__ = ["Ledger", "Record"]
-
-FOLDER = ".geocamss-map"
-"""Folder inside the output folder where records lie."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class Ledger:
     @property
     def folder(self) -> Path:
         """Where the records lie."""
-        return self.path / FOLDER
+        return self.path / JOB
 
     def __enter__(self) -> Self:
         """Make the folder and lock it.

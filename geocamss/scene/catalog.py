@@ -22,7 +22,10 @@ from geocamss.scene.resolve import find_product, is_metadata, resolve
 from geocamss.scene.stac import Entry, StacSearch, is_json, read_items
 from geocamss.scene.stamp import acquired
 
-__all__ = ["SceneSource", "StacSearch", "find_scenes"]
+__all__ = ["JOB", "SceneSource", "StacSearch", "find_scenes"]
+
+JOB = ".geocamss-map"
+"""Folder by which the output folder of a job is known: the catalog in that leads to its maps."""
 
 RASTERS = frozenset(
     (
@@ -194,10 +197,14 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
         yield _of_bundle(product, str(folder))
         return
     catalog = folder / "catalog.json"
-    if catalog.is_file():
+    # Maps may lie beside their scenes, and it is those that are mapped again.
+    if catalog.is_file() and not (folder / JOB).is_dir():
         yield from _in_document(str(catalog))
         return
     found = [scene for path in sorted(folder.iterdir()) if (scene := _beside(path)) is not None]
+    if not found and catalog.is_file():
+        yield from _in_document(str(catalog))
+        return
     if not found:
         raise SceneError(
             f"{folder}: holds neither a raster with a usual ending nor a product; name its files, "

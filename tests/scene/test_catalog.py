@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geocamss.errors import GeocamssWarning, InputError, SceneError
-from geocamss.scene.catalog import find_scenes
+from geocamss.scene.catalog import JOB, find_scenes
 
 
 @pytest.fixture
@@ -32,6 +32,19 @@ def test_folders_globs_and_files_name_scenes_in_order(folder):
         "b/S2A_20200102T101112.tif",
     ]
     assert found[-1].datetime == dt.datetime(2020, 1, 2, 10, 11, 12, tzinfo=dt.UTC)
+
+
+def test_a_folder_of_scenes_that_holds_their_maps_as_well_is_its_scenes(folder):
+    """With maps beside scenes, and a job's catalog of them, the same command finds the same."""
+    home = folder / "c"
+    (home / "catalog.json").write_text('{"type": "Catalog", "links": [{"rel": "item"}]}')
+    with pytest.raises(SceneError, match="link without an address"):
+        find_scenes([home])
+    (home / JOB).mkdir()
+    assert names(find_scenes([home])) == ["a"]
+    (home / "a.tif").unlink()
+    with pytest.raises(SceneError, match="link without an address"):
+        find_scenes([home])
 
 
 def test_a_scene_named_twice_is_mapped_once(folder):
