@@ -41,6 +41,7 @@ from geocamss.output.blocks import BlockStore
 from geocamss.output.disk import check_room, disk_full_said
 from geocamss.output.folder import WORK, OutputFolder, read_journal
 from geocamss.products import ALL_FILES, files_of
+from geocamss.scene.resolve import spoken
 
 __all__ = ["BatchProgress", "BatchRun"]
 
@@ -487,8 +488,8 @@ class BatchRun:
         if (tiles, batch) == (opened.layout.block_tiles, opened.batch):
             return False
         warnings.warn(
-            f"{scene.order.path}: {why}; it begins anew with blocks of {tiles[0]} by {tiles[1]} "
-            f"tiles, {batch} at once",
+            f"{spoken(scene.order.path)}: {why}; it begins anew with blocks of {tiles[0]} by "
+            f"{tiles[1]} tiles, {batch} at once",
             GeocamssWarning,
             stacklevel=2,
         )

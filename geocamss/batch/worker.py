@@ -45,6 +45,7 @@ from geocamss.request import Request
 from geocamss.room import is_out_of_memory
 from geocamss.run import Run
 from geocamss.scene.gdal import gdal_environment
+from geocamss.scene.resolve import spoken
 from geocamss.scene.tiles import Block
 from geocamss.strips import read_strips
 
@@ -138,8 +139,8 @@ class ModelPlugin(WorkerPlugin):
                 found = self._opened(order)
                 if found.key != order.key:
                     raise RunError(
-                        f"{order.path}: changed while it was being mapped, or workers differ in "
-                        f"their devices (here {found.segmenter.device})"
+                        f"{spoken(order.path)}: changed while it was being mapped, or workers "
+                        f"differ in their devices (here {found.segmenter.device})"
                     )
                 self._runs[order.key] = found
             self._runs.move_to_end(order.key)
