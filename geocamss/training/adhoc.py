@@ -41,6 +41,9 @@ SAMPLE_SIDE = 512
 UNKNOWN_GSD = 1.0
 """GSD in a card whose scene does not say it, in meters."""
 
+FAR = 5.0
+"""A value that is so many times as far from all others as these spread is no measurement."""
+
 SHOWN = 12
 """Messages list this many things at most."""
 
@@ -236,11 +239,31 @@ def _statistics(
         values, valid = _sample(scene, bands, grid)
     if not valid.any():
         raise RecipeError(f"{scene.path}: has no valid pixel")
+    _tell_undeclared(scene, bands, values[:, valid])
     scale = np.array([band.scale for band in bands])[:, None]
     offset = np.array([band.offset for band in bands])[:, None]
     physical = values[:, valid].astype(np.float64) * scale + offset  # (C, N)
     mean = [_tidy(value) for value in physical.mean(1)]
     return mean, [_tidy(max(value, 1e-6)) for value in physical.std(1)]
+
+
+def _tell_undeclared(
+    scene: Scene, bands: tuple[SceneBand, ...], values: NDArray[np.generic]
+) -> None:
+    """Warn of a value that looks like missing data which the file does not declare.
+
+    It would be learned as any other, and all real values would look the same beside it.
+    """
+    for band, stored in zip(bands, values.astype(np.float64), strict=True):
+        for extreme in (stored.min(), stored.max()):
+            others = stored[stored != extreme]
+            if len(others) and np.abs(others - extreme).min() > FAR * np.ptp(others) > 0:
+                _warn(
+                    f"{scene.path}: band {band.index} holds {extreme:g}, far from all its other "
+                    f"values ({others.min():g} to {others.max():g}); if that stands for missing "
+                    f"data, say so: gdal_edit.py -a_nodata {extreme:.17g} {scene.path}"
+                )
+                return
 
 
 def _sample(

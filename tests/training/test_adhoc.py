@@ -395,6 +395,22 @@ def test_bands_without_names_go_by_the_files_words_or_their_position(
     assert [band.index for band in opened.select(card)] == list(range(1, len(labels) + 1))
 
 
+@pytest.mark.parametrize("marker", [-9999.0, float(np.finfo(np.float32).min), 0.0, None])
+def test_a_value_far_from_all_others_may_stand_for_missing_data_and_it_is_said(
+    folder, tmp_path, marker
+):
+    pixels = np.random.default_rng(4).uniform(0.2, 0.4, (SIDE, SIDE)).astype(np.float32)
+    if marker is not None:
+        pixels[:20, :30] = marker
+    write_raster(tmp_path / "scene.tif", pixels)
+    with rasterio.open(tmp_path / "scene.tif", "r+") as file:
+        file.set_band_description(1, "red")
+    own = Own(tmp_path / "scene.tif", folder / "labels.tif")
+    said = marker is not None and marker < 0
+    with pytest.warns(GeocamssWarning, match="-a_nodata -") if said else nullcontext():
+        own_recipe(own)
+
+
 def test_bands_that_the_user_leaves_out_are_said(folder, tmp_path):
     write_scene(tmp_path / "scene.tif", np.ones((3, SIDE, SIDE)), ("",) * 3)
     own = Own(tmp_path / "scene.tif", folder / "labels.tif", bands={"red": 3, "green": 2})
