@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import stat
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count, takewhile
+from pathlib import Path
 from typing import Any
 
 import rasterio
@@ -28,8 +30,10 @@ __all__ = [
     "ask_headers",
     "gdal_environment",
     "gdal_path",
+    "in_words",
     "is_plain_path",
     "is_remote",
+    "is_stream",
     "open_raster",
     "quiet",
     "url_of",
@@ -90,9 +94,14 @@ _HANDLERS: Mapping[str, str] = {
 _LOCK = threading.RLock()
 
 
+def in_words(path: str) -> bool:
+    """True for the text of a VRT instead of its name."""
+    return path.lstrip().startswith("<")
+
+
 def is_remote(path: str) -> bool:
     """True for URLs and for GDAL's network file systems, and for a VRT in words that names one."""
-    if path.lstrip().startswith("<"):
+    if in_words(path):
         return re.search(rf"(>|&gt;)/vsi({_NETWORK})/", path) is not None  # maybe one in another
     return bool(
         re.match(r"(?!file:)[a-z][a-z0-9+]+://", path, re.IGNORECASE)
@@ -103,6 +112,17 @@ def is_remote(path: str) -> bool:
 def is_plain_path(path: str) -> bool:
     """True for what can only be the name of a file, and is no URL, subdataset or inline VRT."""
     return len(path) < 4096 and not re.match(r"[a-zA-Z0-9_]{2,}:|/vsi|\s*<|.*\0", path)
+
+
+def is_stream(path: str) -> bool:
+    """True for a pipe, a socket or a device: whoever opens one may wait there forever."""
+    if not is_plain_path(path):
+        return False
+    try:
+        kind = Path(path).stat().st_mode
+    except (OSError, ValueError):  # it is not there, or its name is none
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
 
 
 def gdal_path(path: str) -> str:
@@ -188,7 +208,12 @@ def open_raster(path: str, *, drivers: Sequence[str] = (), **options: Any) -> An
     A scene without georeferencing is met with a warning of this package's, once, and not with
     one of rasterio's for each handle. Filters of warnings belong to the whole process, hence the
     lock.
+
+    Raises:
+        OSError: it is a pipe, a socket or a device.
     """
+    if is_stream(path):
+        raise OSError("this is a pipe, a socket or a device; write what comes out of it to a file")
     with quiet(NotGeoreferencedWarning):
         if drivers:
             return DatasetReader(_parse_path(path), driver=list(drivers), sharing=False, **options)

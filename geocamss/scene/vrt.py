@@ -17,7 +17,9 @@ from geocamss.scene.gdal import (
     GDAL_ERRORS,
     gdal_environment,
     gdal_path,
+    in_words,
     is_plain_path,
+    is_stream,
     open_raster,
 )
 
@@ -59,7 +61,7 @@ def check_text(path: str, name: str = "") -> None:
         SceneError: its text is too long, or has too many bands.
     """
     name = name or path
-    if _in_words(name):
+    if in_words(name):
         text = name.encode("utf-8", "surrogatepass")
         _check(path, len(text), io.BytesIO(text))
         return
@@ -112,7 +114,7 @@ def find_files(path: str, opens: str, dataset: Any) -> frozenset[str]:
     if dataset.driver != "VRT":
         return frozenset()
     walk = _Walk(path)
-    nameless = _in_words(opens) or opens.lower().startswith("vrt://")
+    nameless = in_words(opens) or opens.lower().startswith("vrt://")
     walk.down("" if nameless else gdal_path(opens), _words(dataset), 1)
     if walk.missing:
         names = sorted(walk.missing)
@@ -170,6 +172,11 @@ class _Walk:
                 if not Path(name).exists():
                     self.missing.add(source if depth == 1 else name)
                     continue
+                if is_stream(name):
+                    raise SceneError(
+                        f"{self.path}: refers to {name}, which is a pipe, a socket or a device; "
+                        "write what comes out of it to a file"
+                    )
             if len(self.found) >= MAX_FILES:
                 return
             if name in self.found:
@@ -198,10 +205,6 @@ class _Walk:
 def _words(dataset: Any) -> str:
     """A VRT as GDAL itself writes it."""
     return " ".join(dataset.tags(ns="xml:VRT").values())
-
-
-def _in_words(name: str) -> bool:
-    return name.lstrip().startswith("<")
 
 
 def _may_be_vrt(name: str) -> bool:
