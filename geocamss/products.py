@@ -164,16 +164,10 @@ def _write_map(
     run: Run, store: BlockStore, classes: Path, confidence: Path | None, polygons: Path | None
 ) -> None:
     scheme = run.segmenter.card.classes
-    grid = run.grid
-    shape = (grid.height, grid.width)
-    tags = {f"GEOCAMSS_{key.upper()}": str(value) for key, value in run.provenance.items()}
-    names = {f"CLASS_{c.value}": c.name for c in scheme}
-    class_spec = RasterSpec(
-        grid.crs, grid.transform, shape, "class", "MODE", tags | names, colors=color_table(scheme)
-    )
-    percent_spec = RasterSpec(
-        grid.crs, grid.transform, shape, "confidence", "AVERAGE", tags, unit="percent"
-    )
+    place = run.grid.crs, run.grid.transform, run.grid.shape
+    tags = _tags(run) | _class_tags(scheme)
+    class_spec = RasterSpec(*place, "class", "MODE", tags, colors=color_table(scheme))
+    percent_spec = RasterSpec(*place, "confidence", "AVERAGE", _tags(run), unit="percent")
     values = np.array(scheme.values, np.uint8)
     with ExitStack() as stack:
         kinds = stack.enter_context(RasterWriter(class_spec, classes))
@@ -216,15 +210,13 @@ def _check_polygons(classes: Path, target: Path, scene: str) -> None:
 
 
 def _write_doubt(run: Run, store: BlockStore, target: Path) -> None:
-    grid = run.grid
-    tags = {f"GEOCAMSS_{key.upper()}": str(value) for key, value in run.provenance.items()}
     spec = RasterSpec(
-        grid.crs,
-        grid.transform,
-        (grid.height, grid.width),
+        run.grid.crs,
+        run.grid.transform,
+        run.grid.shape,
         "entropy",
         "AVERAGE",
-        tags,
+        _tags(run),
         unit="share of log K",
         more=("mutual information",),
         scale=1 / LEVELS,
@@ -239,15 +231,13 @@ def _write_doubt(run: Run, store: BlockStore, target: Path) -> None:
 def _write_probabilities(run: Run, store: BlockStore, target: Path) -> None:
     scheme = run.segmenter.card.classes
     first, *more = scheme.names
-    tags = {f"GEOCAMSS_{key.upper()}": str(value) for key, value in run.provenance.items()}
-    tags |= {f"CLASS_{c.value}": c.name for c in scheme}
     spec = RasterSpec(
         run.grid.crs,
         run.grid.transform,
-        (run.grid.height, run.grid.width),
+        run.grid.shape,
         first,
         "AVERAGE",
-        tags,
+        _tags(run) | _class_tags(scheme),
         unit="probability",
         more=tuple(more),
         scale=1 / LEVELS,
@@ -256,6 +246,16 @@ def _write_probabilities(run: Run, store: BlockStore, target: Path) -> None:
         for window, shares in stitch_probabilities(run.layout, store, len(scheme)):
             writer.write(window, shares)
         writer.finish()
+
+
+def _tags(run: Run) -> dict[str, str]:
+    """What made a raster."""
+    return {f"GEOCAMSS_{key.upper()}": str(value) for key, value in run.provenance.items()}
+
+
+def _class_tags(scheme: ClassScheme) -> dict[str, str]:
+    """What the values of a raster mean."""
+    return {f"CLASS_{c.value}": c.name for c in scheme}
 
 
 def _write_styles(scheme: ClassScheme, folder: Path) -> None:
