@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from geocamss.cli.planned import size_text
 from geocamss.cli.tables import plain_console, plain_table
 
 __all__ = ["print_model", "print_scene"]
@@ -15,7 +16,7 @@ def print_model(facts: Mapping[str, Any]) -> None:
     console = plain_console()
     rows = {
         "model": f"{facts['name']}, version {facts['version']}",
-        "file": f"{facts['path']} ({facts['bytes'] / 1e6:.1f} MB)",
+        "file": f"{facts['path']} ({size_text(facts['bytes'])})",
         "": facts["description"],
         "bands": ", ".join(_model_band(band) for band in facts["bands"]),
         "GSD": f"{facts['gsd']:g} m",

@@ -50,6 +50,7 @@ def described(name: str, path: Path) -> dict[str, Any]:
 
 
 def _print(found: list[dict[str, Any]], default: str) -> None:
+    from geocamss.cli.planned import size_text
     from geocamss.cli.tables import plain_console, plain_table
 
     console = plain_console()
@@ -59,5 +60,5 @@ def _print(found: list[dict[str, Any]], default: str) -> None:
         table.add_row("  bands", f"{', '.join(model['bands'])}, at {model['gsd']:g} m")
         table.add_row("  classes", ", ".join(model["classes"]))
         table.add_row("  license", model["license"])
-        table.add_row("  size", f"{model['bytes'] / 1e6:.1f} MB")
+        table.add_row("  size", size_text(model["bytes"]))
         console.print(table)

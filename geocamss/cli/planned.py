@@ -9,7 +9,7 @@ from geocamss.cli.tables import plain_console, plain_table
 if TYPE_CHECKING:
     from geocamss.plan import Plan
 
-__all__ = ["print_plan", "size_text", "time_text"]
+__all__ = ["print_plan", "size_text"]
 
 PARTS = {
     "process": "Python, libraries, model",
