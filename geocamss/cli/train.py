@@ -57,7 +57,7 @@ def training_options(command: Command) -> Command:
 
 
 @contextmanager
-def need_training(*, quiet: bool = False) -> Iterator[None]:
+def need_training(*, quiet: bool) -> Iterator[None]:
     """Say what to install where a training library is missing; let the log speak.
 
     Args:
