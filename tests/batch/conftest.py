@@ -75,11 +75,11 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def single(tmp_path_factory: pytest.TempPathFactory, scenes: Path, model: Path) -> Path:
     """The scenes, mapped one by one by ``predict``, with blocks of the usual size."""
-    from geocamss import predict
+    import geocamss
 
     out = tmp_path_factory.mktemp("single")
     for path in sorted(scenes.glob("*.tif")):
-        predict(path, out / path.stem, model=model, outputs=OUTPUTS)
+        geocamss.predict(path, out / path.stem, model=model, outputs=OUTPUTS)
     return out
 
 

@@ -20,11 +20,17 @@ from distributed import Client
 
 import geocamss
 from geocamss.errors import InputError, RunError
-from tests.batch.conftest import MEMORY, PRELOAD, SMALL_BLOCKS, started
+from tests.batch.conftest import (
+    MEMORY,
+    OUTPUTS,
+    PRELOAD,
+    RASTERS,
+    SMALL_BLOCKS,
+    same_rasters,
+    started,
+)
 
 pytestmark = pytest.mark.slow
-
-OUTPUTS = ("classes", "confidence", "item")
 
 DASK = "from distributed.cli.dask_{0} import main; main(prog_name='dask {0}')"
 """What the commands ``dask scheduler`` and ``dask worker`` run."""
@@ -65,14 +71,6 @@ def start_worker(file: Path, preload: str = PRELOAD) -> subprocess.Popen[bytes]:
     return start("worker", *where, "--no-nanny", "--nthreads", "1", "--preload", preload)
 
 
-@pytest.fixture(scope="module")
-def single(tmp_path_factory, scenes, model) -> Path:
-    out = tmp_path_factory.mktemp("single")
-    for path in sorted(scenes.glob("*.tif")):
-        geocamss.predict(path, out / path.stem, model=model, outputs=OUTPUTS)
-    return out
-
-
 def mapped(scenes: Path, out: Path, model, scheduler: Path | str, progress):
     return geocamss.map_scenes(
         [scenes],
@@ -82,13 +80,6 @@ def mapped(scenes: Path, out: Path, model, scheduler: Path | str, progress):
         scheduler=str(scheduler),
         progress=progress,
     )
-
-
-def same_rasters(one: Path, other: Path) -> None:
-    for folder in one.iterdir():
-        for raster in ("classes.tif", "confidence.tif"):
-            there = (other / folder.name / raster).read_bytes()
-            assert (folder / raster).read_bytes() == there, folder.name
 
 
 def test_workers_killed_at_random_change_no_byte(tmp_path, scenes, model, single):
@@ -282,7 +273,7 @@ def test_a_block_that_fails_is_tried_again_later_and_elsewhere(tmp_path, scenes,
         assert times[2] - times[1] >= 2
         assert workers[0] != workers[1]
     for scene in (result.scenes[0], result.scenes[2]):
-        for raster in ("classes.tif", "confidence.tif"):
+        for raster in RASTERS:
             there = (single / scene.id / raster).read_bytes()
             assert (scene.folder / raster).read_bytes() == there
     assert not list(result.scenes[1].folder.glob("*.tif"))

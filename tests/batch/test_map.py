@@ -35,9 +35,7 @@ from geocamss.products import ALL_FILES
 from geocamss.request import Request
 from geocamss.scene.catalog import find_scenes
 from geocamss.scene.scene import Scene
-
-RASTERS = ("classes.tif", "confidence.tif")
-OUTPUTS = ("classes", "confidence", "item")
+from tests.batch.conftest import OUTPUTS, RASTERS, same_rasters
 
 
 @dataclass(frozen=True)
@@ -64,23 +62,6 @@ class Site:
 @pytest.fixture(scope="module")
 def site(scenes, model, cluster, single) -> Site:
     return Site(scenes, model, cluster, single)
-
-
-@pytest.fixture(scope="module")
-def single(tmp_path_factory, scenes, model) -> Path:
-    """The scenes, mapped one by one by ``predict``, with blocks of the usual size."""
-    out = tmp_path_factory.mktemp("single")
-    for path in sorted(scenes.glob("*.tif")):
-        geocamss.predict(path, out / path.stem, model=model, outputs=OUTPUTS)
-    return out
-
-
-def same_rasters(one: Path, other: Path) -> None:
-    names = sorted(path.name for path in one.iterdir() if path.is_dir() and path.name[0] == "s")
-    assert names
-    for name in names:
-        for raster in RASTERS:
-            assert (one / name / raster).read_bytes() == (other / name / raster).read_bytes(), name
 
 
 @pytest.fixture(scope="module")
