@@ -24,7 +24,7 @@ from geocamss.training.sources import LabeledImage
 
 __all__ = ["balance", "class_shifts"]
 
-MAPPED = 1 << 24
+MAPPED = 1 << 26
 """Pixels of each source that are mapped, about; more if its first image has more."""
 
 MOST = 3.0
