@@ -116,7 +116,7 @@ class CamssSegmenter:
                 return self._segment(chips, valid, corners, sampling, entropies=entropies)
             said = [
                 self._with_data(*one, sampling, entropies=entropies)
-                for one in zip(chips.split(1), valid.split(1), corners.split(1), strict=True)
+                for one in zip(*(torch.split(x, 1) for x in (chips, valid, corners)), strict=True)
             ]
             return said[0] if len(said) == 1 else torch.cat(said)
 
