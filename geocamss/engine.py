@@ -120,6 +120,7 @@ class Engine:
         with blending, closing(self.segment(chips, threads)) as said:
             for chip, probabilities in said:
                 report(sums.add(probabilities, chip.window, chip.strip.window, chip.strip.wanted))
+                del probabilities  # a view of its batch, whose memory the next one may need
             report(sums.close())
         return sums.map
 
@@ -162,6 +163,7 @@ class Engine:
                     return [chip for batch, _ in asked for chip in batch]
                 asked.popleft()
                 yield from zip(batch, said, strict=False)
+                del said, answer  # not to be held beside what comes next
                 asked.extend(islice(asking, 1))
         return []
 
@@ -180,6 +182,7 @@ class Engine:
                 self.room.halve(self.segmenter.card.name, error)
             else:
                 yield from zip(batch, said, strict=False)
+                del said  # not to be held beside what comes next
                 waiting = waiting[len(batch) :]
 
     def _ask(self, segmenter: Segmenter, inputs: Inputs, batch: Sequence[Chip]) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import weakref
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -223,6 +224,29 @@ def test_pixels_under_nodata_do_not_matter(tmp_path):
     second = run(engine, source, tmp_path / "b")
     np.testing.assert_array_equal(first[0], second[0])
     np.testing.assert_array_equal(first[1], second[1])
+
+
+@dataclass
+class Watchful(PositionSegmenter):
+    """Answers in memory of which it sees whether it has been given back."""
+
+    given: list[weakref.ref] = field(default_factory=list)
+    kept: int = 0
+
+    def __call__(self, chips, valid, corners, sampling):
+        self.kept += sum(given() is not None for given in self.given)
+        said = super().__call__(chips, valid, corners, sampling).numpy()
+        self.given.append(weakref.ref(said))
+        return torch.from_numpy(said)
+
+
+def test_no_answer_is_kept_beside_the_next_one(tmp_path):
+    source = scene(60, 60, 4)
+    engine = engine_for(source, 32, 8, (3, 4), (2, 2), 2)
+    watchful = Watchful(engine.segmenter.card)
+    run(replace(engine, segmenter=watchful), source, tmp_path)
+    assert len(watchful.given) > 1
+    assert not watchful.kept
 
 
 def test_a_damaged_block_file_is_not_taken_for_finished(tmp_path):
