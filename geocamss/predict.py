@@ -246,6 +246,8 @@ def map_blocks(run: Run, store: BlockStore, tell: Callable[[Progress], None]) ->
     ):
         saving: Future[None] | None = None
         left = len(todo)
+        if todo:
+            steps.begin()
         for block in todo:
             result = run.engine.map_block(block, strips, steps.add)
             if saving is not None:
@@ -271,6 +273,10 @@ class _Steps:
         self.reach = max(1, reach)
         self.done = 0
         self.tell = tell
+
+    def begin(self) -> None:
+        """Tell when it begins: how fast it goes cannot be known otherwise."""
+        self.tell(Progress("map", 0, self.total))
 
     def add(self, pixels: int) -> None:
         if not pixels:

@@ -39,7 +39,11 @@ RUN = """
     def run():
         torch.set_num_threads(1)
         model = geocamss.from_module(Slow(), CARD)
-        say = (lambda progress: print(progress.done, flush=True)) if mode == "talk" else None
+        def tell(progress):
+            if progress.done:
+                print(progress.done, flush=True)
+
+        say = tell if mode == "talk" else None
         geocamss.predict(scene, out, model=model, progress=say)
 """
 

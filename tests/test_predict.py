@@ -98,6 +98,17 @@ def test_the_map_lies_on_the_scene(tmp_path, model):
         assert cog_validate(path, strict=True, quiet=True)[0]
 
 
+def test_progress_begins_with_nothing_and_ends_with_all(tmp_path, model):
+    scene = write_scene(tmp_path / "s.tif", texture(150, 190))
+    told = []
+    geocamss.predict(
+        scene, tmp_path / "out", model=model, outputs=["classes"], progress=told.append
+    )
+    done = [report.done for report in told if report.stage == "map"]
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0, 150 * 190)
+
+
 def test_polygons_are_the_map(tmp_path, model):
     scene = write_scene(tmp_path / "s.tif", texture(120, 130))
     result = geocamss.predict(scene, tmp_path / "out", model=model)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -29,13 +30,46 @@ MINUTE = 60.0
 """Seconds between lines about blocks in a log."""
 
 
+class Pace:
+    """How fast a stage goes, all the time since its first report.
+
+    rich's own estimate looks at the time between reports alone. But those of a batch of chips come
+    all at once, and small scenes have no other.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first = self._last = (0.0, 0)
+        self._begun = False
+
+    def add(self, done: int) -> float | None:
+        """Hear of a report; gives what is done a second, None while nothing is known."""
+        now = self._clock(), done
+        if not self._begun or done < self._last[1]:  # the next scene begins
+            self._begun, self._first = True, now
+        self._last = now
+        seconds, more = now[0] - self._first[0], done - self._first[1]
+        return more / seconds if seconds > 0 and more else None
+
+
 class PixelRate(ProgressColumn):
     """Pixels a second, as a person says it."""
 
     def render(self, task: Task) -> Text:
         """Text such as ``3.2 Mpx/s``; a dash while nothing is known."""
-        speed = task.finished_speed or task.speed
-        return Text(pixel_rate(speed) if speed else "-", style="progress.data.speed")
+        rate = task.fields.get("rate")
+        return Text(pixel_rate(rate) if rate else "-", style="progress.data.speed")
+
+
+class TimeLeft(ProgressColumn):
+    """Hours, minutes and seconds that are left, and in the end those that it took."""
+
+    def render(self, task: Task) -> Text:
+        """Text such as ``0:12:34``."""
+        rate, left = task.fields.get("rate"), task.remaining
+        seconds = task.finished_time if task.finished else left / rate if rate and left else None
+        text = "-:--:--" if seconds is None else str(timedelta(seconds=round(seconds)))
+        return Text(text, style="progress.remaining")
 
 
 def pixel_rate(pixels_per_second: float) -> str:
@@ -65,14 +99,16 @@ def progress_bar(*, quiet: bool, stage: str = "map") -> Iterator[Callable[[Progr
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         PixelRate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        TimeLeft(),
     )
+    pace = Pace()
     with Bars(*columns, console=Console(stderr=True)) as bars:
         task = bars.add_task(stage, total=None)
 
         def show(report: Progress) -> None:
             if report.stage == stage:
-                bars.update(task, completed=report.done, total=report.total)
+                rate = pace.add(report.done)
+                bars.update(task, completed=report.done, total=report.total, rate=rate)
             else:
                 bars.update(task, description=f"{stage}, {report.stage}")
 

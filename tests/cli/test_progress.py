@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from geocamss.cli.progress import (
     BatchLog,
+    Pace,
     batch_progress,
     pixel_rate,
     progress_bar,
@@ -54,6 +55,27 @@ def test_a_terminal_sees_pixels_a_second_and_outputs(monkeypatch: pytest.MonkeyP
     assert "100 %" in text
     assert "px/s" in text
     assert "map, polygons" in text
+
+
+@given(
+    wait=st.floats(0.01, 1e4),
+    gaps=st.lists(st.floats(0, 1e-3), min_size=1, max_size=20),
+    pixels=st.integers(1, 10**9),
+)
+def test_the_rate_counts_the_wait_for_the_first_report(wait, gaps, pixels) -> None:
+    """Reports of one batch come all at once, long after it has begun."""
+    times = iter([0.0, *(wait + sum(gaps[: i + 1]) for i in range(len(gaps)))])
+    pace = Pace(lambda: next(times))
+    assert pace.add(0) is None
+    for number in range(len(gaps)):
+        rate = pace.add((number + 1) * pixels)
+    assert rate == pytest.approx(len(gaps) * pixels / (wait + sum(gaps)))
+
+
+def test_the_rate_begins_anew_with_the_next_scene() -> None:
+    times = iter([0.0, 10.0, 1000.0, 1001.0])
+    pace = Pace(lambda: next(times))
+    assert [pace.add(done) for done in (0, 50, 0, 70)] == [None, 5.0, None, 70.0]
 
 
 @given(st.floats(0.5, 9e11))
