@@ -47,6 +47,22 @@ def test_a_scene_is_what_its_header_says(make):
     assert scene.gsd == pytest.approx(10 / 0.9996, rel=1e-4)  # UTM shrinks at its middle
 
 
+WAITING = """
+<VRTDataset rasterXSize="5" rasterYSize="4"><VRTRasterBand dataType="Byte" band="1">
+<SimpleSource><SourceFilename relativeToVRT="1">pipe.tif</SourceFilename></SimpleSource>
+</VRTRasterBand></VRTDataset>
+"""
+
+
+@pytest.mark.parametrize("name", ["pipe.tif", "scene.vrt", "link.tif"])
+def test_nobody_waits_for_a_pipe_or_a_device(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe.tif")
+    (tmp_path / "scene.vrt").write_text(WAITING)
+    (tmp_path / "link.tif").symlink_to("/dev/zero")
+    with pytest.raises(SceneError, match=rf"{name}: .*is a pipe, a socket or a device"):
+        Scene.open(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("tags", "domain"),
     [
