@@ -11,6 +11,7 @@ from rasterio.transform import Affine, from_origin
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
 from geocamss.training.sources import TorchgeoSource, load_source
+from geocamss.training.sources.ground import check_apart
 
 pytest.importorskip("torchgeo", reason="torchgeo is in the extra geocamss[train]")
 
@@ -78,6 +79,7 @@ def test_mistakes_are_said(folder, changes, words):
 
 LEFT, TOP, PIXEL = 500_000, 4_100_000, 10
 HEIGHT, WIDTH = 40, 56
+NAIP = "naip/m_1234567_ne_12_060_20200101.tif"
 AROUND = 8
 """The masks reach so many pixels farther, on all sides."""
 
@@ -87,21 +89,23 @@ def ground(tmp_path_factory):
     """An image as NAIP names it, and a mask of that day as Esri does."""
     folder = tmp_path_factory.mktemp("ground")
     rng = np.random.default_rng(0)
-    sides = {
-        "naip/m_1234567_ne_12_060_20200101.tif": (4, 0, 256),
-        "esri/12S_20200101-20210101.tif": (1, AROUND, 6),
-    }
+    sides = {NAIP: (4, 0, 256), "esri/12S_20200101-20210101.tif": (1, AROUND, 6)}
     for name, (bands, more, most) in sides.items():
-        path = folder / name
-        path.parent.mkdir()
-        pixels = rng.integers(0, most, (bands, HEIGHT + 2 * more, WIDTH + 2 * more), dtype=np.uint8)
-        with rasterio.open(
-            path, "w", driver="GTiff", count=bands, height=pixels.shape[1], width=pixels.shape[2],
-            dtype="uint8", crs="EPSG:32612", photometric="MINISBLACK",  # its fourth is no alpha
-            transform=from_origin(LEFT - more * PIXEL, TOP + more * PIXEL, PIXEL, PIXEL),
-        ) as file:  # fmt: skip
-            file.write(pixels)
+        shape = (bands, HEIGHT + 2 * more, WIDTH + 2 * more)
+        write(folder / name, rng.integers(0, most, shape, dtype=np.uint8), -more, -more)
     return folder
+
+
+def write(path, pixels, row=0, col=0) -> None:
+    """A raster whose first pixel lies in this row and column of the ground."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = pixels.shape
+    with rasterio.open(
+        path, "w", driver="GTiff", count=count, height=height, width=width, dtype="uint8",
+        crs="EPSG:32612", photometric="MINISBLACK",  # the fourth of NAIP is no alpha
+        transform=from_origin(LEFT + col * PIXEL, TOP - row * PIXEL, PIXEL, PIXEL),
+    ) as file:  # fmt: skip
+        file.write(pixels)
 
 
 def ground_source(**changes) -> TorchgeoSource:
@@ -162,14 +166,18 @@ def test_random_windows_are_as_many_as_asked_for_and_the_same_every_time(ground)
         assert bool(mine.valid.all())  # they lie within the image
 
 
-def test_parts_of_windows_are_apart(ground):
+@pytest.mark.parametrize("windows", ["grid", "random"])
+def test_parts_are_apart_on_the_ground(ground, windows):
     part = {"block": 16, "every": 2}
-    sides = [
-        load_source(ground_source(window=32, part={**part, "take": take}), CARD, ground)
-        for take in ("most", "held-out")
-    ]
-    for mine, theirs in zip(*sides, strict=True):
-        assert not bool(((mine.labels != 255) & (theirs.labels != 255)).any())
+    most, held_out = (
+        load_source(ground_source(**how, part={**part, "take": take}), CARD, ground)
+        for take, how in (
+            ("most", {"window": 32}),
+            ("held-out", {"window": 24, "windows": windows, "limit": 9}),
+        )
+    )
+    assert all(any(bool((item.labels != 255).any()) for item in side) for side in (most, held_out))
+    check_apart(most, held_out)
 
 
 @pytest.mark.parametrize(

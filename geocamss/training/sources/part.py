@@ -25,7 +25,7 @@ BALANCED = 0.5
 """From here on blocks share out the labels well: of each class, 10 to 40 % are held out."""
 
 
-def keep_part(labels: Tensor, part: Part | None) -> Tensor:
+def keep_part(labels: Tensor, part: Part | None, corner: tuple[int, int] = (0, 0)) -> Tensor:
     """Labels of a part of the blocks; all others become ignored.
 
     The blocks that are held out lie on diagonals, so that every row and every column of blocks
@@ -34,11 +34,12 @@ def keep_part(labels: Tensor, part: Part | None) -> Tensor:
     Args:
         labels: (H, W) uint8.
         part: Which blocks; None keeps all.
+        corner: Row and column of the first pixel, where blocks are counted from elsewhere.
     """
     if part is None:
         return labels
     height, width = labels.shape
-    out = torch.from_numpy(_held_out((height, width), part.block, part.every, part.first))
+    out = torch.from_numpy(_held_out((height, width), part.block, part.every, part.first, corner))
     return labels.masked_fill(out != (part.take == "held-out"), IGNORED)
 
 
@@ -66,11 +67,14 @@ def choose_part(counts: NDArray[np.int64]) -> Part | None:
     return Part(block=block, every=EVERY, first=first, take="held-out")
 
 
-def _held_out(shape: tuple[int, int], block: int, every: int, first: int) -> NDArray[np.bool_]:
+def _held_out(
+    shape: tuple[int, int], block: int, every: int, first: int, corner: tuple[int, int] = (0, 0)
+) -> NDArray[np.bool_]:
     """(H, W), True = held out."""
+    down, right = (start + np.arange(length) for start, length in zip(corner, shape, strict=True))
     # Two steps a row: blocks that are held out touch at no corner. In bytes: a scene is large.
-    rows = (np.arange(shape[0]) // block * 2 % every).astype(np.uint8)
-    cols = (np.arange(shape[1]) // block % every).astype(np.uint8)
+    rows = (down // block * 2 % every).astype(np.uint8)
+    cols = (right // block % every).astype(np.uint8)
     held: NDArray[np.bool_] = (rows[:, None] + cols) % np.uint8(every) == first
     return held
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
-from geocamss.scene.grid import Grid
+from geocamss.scene.grid import Grid, lattice_origin
 from geocamss.training.sources.image import (
     IGNORED,
     LabeledImage,
@@ -28,7 +28,7 @@ from geocamss.training.sources.image import (
     named_table,
 )
 from geocamss.training.sources.part import keep_part
-from geocamss.training.sources.spec import TorchgeoData, TorchgeoSource
+from geocamss.training.sources.spec import Part, TorchgeoData, TorchgeoSource
 
 __all__ = ["load_torchgeo"]
 
@@ -48,16 +48,21 @@ def load_torchgeo(source: TorchgeoSource, card: ModelCard, data: Path) -> list[L
     dataset = _dataset(source, source, data)
     if source.masks is not None:
         dataset = _both(source, dataset, _dataset(source, source.masks, data))
-    if not _is_on_the_ground(dataset):
-        return [
+    if _is_on_the_ground(dataset):
+        found = [
+            _placed(
+                _image(f"{source.dataset} {number}", dataset[window], source, order, table),
+                dataset,
+                window,
+            )
+            for number, window in enumerate(_windows(dataset, source))
+        ]
+    else:
+        found = [
             _image(f"{source.dataset} {index}", sample, source, order, table)
             for index, sample in _samples(dataset, source.limit)
         ]
-    found = []
-    for number, window in enumerate(_windows(dataset, source)):
-        item = _image(f"{source.dataset} {number}", dataset[window], source, order, table)
-        found.append(_placed(item, dataset, window))
-    return found
+    return [_part_of(item, source.part) for item in found]
 
 
 def _dataset(source: TorchgeoSource, wanted: TorchgeoData, data: Path) -> Any:
@@ -145,17 +150,29 @@ def _windows(dataset: Any, source: TorchgeoSource) -> list[Any]:
 
 
 def _placed(item: LabeledImage, dataset: Any, window: Any) -> LabeledImage:
-    """An image of a window, with its place on the ground; what lies in no file is not valid."""
-    across, down, _ = window
+    """An image of a window, with its place on the ground.
+
+    What lies in no file of the window's time is not valid.
+    """
+    across, down, time = window
     height, width = item.labels.shape
     sides = ((across.stop - across.start) / width, (down.stop - down.start) / height)
     transform = from_origin(across.start, down.stop, *sides)
     crs = CRS.from_wkt(dataset.crs.to_wkt())
-    grid = Grid(crs, transform, width, height, origin=(0, 0), aligned=(0, 0))
-    outside = geometry_mask(dataset.index.geometry, (height, width), transform)
+    grid = Grid(crs, transform, width, height, lattice_origin(transform), aligned=(0, 0))
+    files = dataset.index
+    files = files[(files.index.left <= time.stop) & (files.index.right > time.start)]
+    files = files.cx[across.start : across.stop, down.start : down.stop]
+    outside = geometry_mask(files.geometry, grid.shape, transform)
     valid = item.valid & ~torch.from_numpy(outside)
     labels = item.labels.masked_fill(~valid, IGNORED)
     return replace(item, labels=labels, valid=valid, grid=grid)
+
+
+def _part_of(item: LabeledImage, part: Part | None) -> LabeledImage:
+    """An image with the labels of a part alone; of windows that overlap, the same ground."""
+    corner = (0, 0) if item.grid is None else item.grid.origin
+    return replace(item, labels=keep_part(item.labels, part, corner))
 
 
 def _image(
@@ -173,7 +190,7 @@ def _image(
     valid = torch.isfinite(image).all(0)
     if source.nodata is not None:
         valid &= (image != source.nodata).any(0)
-    labels = keep_part(look_up(mask, table).masked_fill(~valid, IGNORED), source.part)
+    labels = look_up(mask, table).masked_fill(~valid, IGNORED)
     return LabeledImage(name, _compact(torch.nan_to_num(image[order])), labels, valid)
 
 
