@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rasterio
+import torch
 from PIL import Image
 from rasterio.transform import Affine, from_origin
 
 from geocamss.errors import RecipeError
 from geocamss.modelcard import ModelCard
-from geocamss.training.sources import TorchgeoSource, load_source
+from geocamss.training.sources import LabeledImage, TorchgeoSource, load_source
 from geocamss.training.sources.ground import check_apart
+from geocamss.training.sources.torchgeo import _placed
 
 pytest.importorskip("torchgeo", reason="torchgeo is in the extra geocamss[train]")
 
@@ -164,6 +166,24 @@ def test_random_windows_are_as_many_as_asked_for_and_the_same_every_time(ground)
     for mine, theirs in zip(first, again, strict=True):
         assert mine.grid == theirs.grid
         assert bool(mine.valid.all())  # they lie within the image
+
+
+def test_pictures_of_other_days_do_not_count(tmp_path):
+    """Where the windows of one reach over its side, there is nothing, whatever lies there later."""
+    from torchgeo import datasets, samplers
+
+    bright = np.full((4, HEIGHT, WIDTH), 200, np.uint8)
+    for day, col in (("20200101", 0), ("20200601", WIDTH)):
+        write(tmp_path / NAIP.replace("20200101", day), bright, col=col)
+    dataset = datasets.NAIP(str(tmp_path / "naip"))
+    windows = list(samplers.GridGeoSampler(dataset, 16))
+    assert len(windows) == 24
+    for window in windows:
+        image = dataset[window]["image"]
+        everywhere = torch.ones(image.shape[1:], dtype=torch.bool)
+        item = LabeledImage("day", image, everywhere.byte(), everywhere)
+        shown = _placed(item, dataset, window)
+        assert torch.equal(shown.valid, (image == 200).all(0))
 
 
 @pytest.mark.parametrize("windows", ["grid", "random"])
