@@ -115,8 +115,8 @@ class CamssSegmenter:
             if self._device.type != "cpu":
                 return self._segment(chips, valid, corners, sampling, entropies=entropies)
             said = [
-                self._with_data(*one, sampling, entropies=entropies)
-                for one in zip(*(torch.split(x, 1) for x in (chips, valid, corners)), strict=True)
+                self._with_data(chips[at], valid[at], corners[at], sampling, entropies=entropies)
+                for at in (slice(n, n + 1) for n in range(len(chips)))
             ]
             return said[0] if len(said) == 1 else torch.cat(said)
 
