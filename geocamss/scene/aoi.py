@@ -125,11 +125,12 @@ def brought(shapes: Shapes, own: CRS, crs: CRS, bounds: Bounds) -> Shapes:
 
 def _turned(shapes: Shapes, bounds: Bounds) -> Shapes:
     """Shapes in degrees, where they overlap bounds: a whole turn of the earth changes no place."""
-    there, nothing = shapely.box(*bounds), shapely.Polygon()
+    there, nothing = shapely.box(*bounds), np.array(shapely.Polygon(), dtype=object)
     copies = [shapely.transform(shapes, partial(np.add, (turn, 0.0))) for turn in _TURNS]
     near = [np.where(shapely.intersects(copy, there), copy, nothing) for copy in copies]
-    found = shapely.union_all(near, axis=0)
-    return np.where(shapely.is_empty(found), shapes, found)
+    found = np.asarray(shapely.union_all(near, axis=0))
+    turned: Shapes = np.where(shapely.is_empty(found), shapes, found)
+    return turned
 
 
 def _reproject(shapes: Shapes, own: CRS, crs: CRS, bounds: Bounds) -> Shapes:

@@ -18,7 +18,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from geocamss import __version__
-from geocamss.errors import RecipeError
+from geocamss.errors import GeocamssWarning, RecipeError
 from geocamss.evaluation.scores import Scores
 from geocamss.modelcard import ModelCard
 from geocamss.models.camss.model import CamssSegmenter
@@ -237,6 +237,7 @@ def _train(
     network = _initial(recipe, card, start_from)
     material = load_data(recipe, data)
     frequencies = class_frequencies(material.pools, len(card.classes))
+    _miss(card.classes.names, frequencies.tolist())
     objective = CamssObjective(training, class_weights(frequencies, training.class_power))
     state = _state_of(out)
     loop = Loop(
@@ -281,6 +282,17 @@ def _judged(
 def _device() -> torch.device:
     """Where to train."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _miss(names: Sequence[str], frequencies: Sequence[float]) -> None:
+    """Warn of classes that nothing is labeled as."""
+    missing = [name for name, share in zip(names, frequencies, strict=True) if not share]
+    if missing:
+        warnings.warn(
+            f"no source has a pixel labeled {', '.join(missing)}: the model cannot learn it",
+            GeocamssWarning,
+            stacklevel=4,
+        )
 
 
 def _labels(data: Data, names: Sequence[str]) -> dict[str, dict[str, int]]:
