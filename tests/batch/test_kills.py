@@ -51,7 +51,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def by_hand(file: Path, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+def by_hand(
+    file: Path, workers: int, preload: str = PRELOAD
+) -> Iterator[list[subprocess.Popen[bytes]]]:
     """A scheduler, and workers without a nanny; the scheduler comes first."""
     file.unlink(missing_ok=True)
     common = ("--scheduler-file", str(file))
@@ -59,7 +61,7 @@ def by_hand(file: Path, workers: int) -> Iterator[list[subprocess.Popen[bytes]]]
     try:
         while not file.exists():
             time.sleep(0.1)
-        processes += [start_worker(file) for _ in range(workers)]
+        processes += [start_worker(file, preload) for _ in range(workers)]
         yield processes
     finally:
         for process in processes:
@@ -277,6 +279,38 @@ def test_a_block_that_fails_is_tried_again_later_and_elsewhere(tmp_path, scenes,
             there = (single / scene.id / raster).read_bytes()
             assert (scene.folder / raster).read_bytes() == there
     assert not list(result.scenes[1].folder.glob("*.tif"))
+
+
+DEADLY = f"""
+{PRELOAD}
+import os, signal
+from pathlib import Path
+from geocamss.batch import worker
+def die(order, block, result, as_before=worker._save):
+    deaths, deadly = Path({{deaths!r}}), ("s1_20240102", 0, 0)
+    if (order.id, block.row, block.col) == deadly and len(list(deaths.iterdir())) < 2:
+        (deaths / str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    as_before(order, block, result)
+if worker._save.__name__ != die.__name__:
+    worker._save = die
+"""
+"""Workers that are killed when they have mapped a certain block, two of them in all."""
+
+
+def test_a_block_whose_worker_is_killed_twice_is_mapped_by_a_third(tmp_path, scenes, model, single):
+    deaths, file, out = tmp_path / "deaths", tmp_path / "scheduler.json", tmp_path / "out"
+    deaths.mkdir()
+    with by_hand(file, 3, DEADLY.format(deaths=str(deaths))) as processes:
+        result = mapped(scenes, out, model, file, lambda _: None)
+        dead = {str(process.pid) for process in processes if process.poll() is not None}
+    assert dead == {path.name for path in deaths.iterdir()}
+    assert len(dead) == 2
+    assert [(scene.state, scene.batch) for scene in result.scenes] == [
+        ("done", result.scenes[0].batch)
+    ] * 3
+    assert not list(out.glob("*/.geocamss*"))
+    same_rasters(single, out)
 
 
 OTHER_VERSION = f"""

@@ -15,12 +15,15 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import torch
 from distributed import LocalCluster
 from distributed.diagnostics.plugin import SchedulerPlugin
+from shapely.geometry import box
 
 import geocamss
 from geocamss.batch.cluster import _dashboard, check_folder
@@ -168,6 +171,53 @@ def test_the_scheduler_is_given_few_small_tasks_with_names(tmp_path, site):
         ranks = [scenes[name] for name in sorted(scenes)]
         first = min(ranks[0])  # the lowest is the first to go
         assert ranks == [{first}, {first + 1}, {first + 2}], kind
+
+
+def test_each_worker_loads_the_model_once(tmp_path, site):
+    def count():
+        def segmenter(self, as_before=Request.segmenter):
+            Request.loads = getattr(Request, "loads", 0) + 1
+            return as_before(self)
+
+        Request.as_before, Request.segmenter = Request.segmenter, segmenter
+
+    def counted():
+        Request.segmenter = Request.as_before
+        return Request.loads
+
+    with site.cluster.get_client() as client:
+        client.run(count)
+        result = site.map([site.scenes], tmp_path / "out")
+        assert not result.failed
+        assert list(client.run(counted).values()) == [1, 1]
+
+
+@pytest.mark.slow
+def test_a_worker_of_our_own_writes_all_that_predict_writes(tmp_path, site):
+    """One worker, all outputs, and an area of interest."""
+    with rasterio.open(site.first) as file:
+        (left, bottom, right, top), crs = file.bounds, file.crs
+    area = gpd.GeoDataFrame(geometry=[box(left + 20.5, bottom + 9.5, right, top - 30.5)], crs=crs)
+    area.to_crs(4326).to_file(tmp_path / "area.gpkg")
+    given = {"model": site.model, "aoi": tmp_path / "area.gpkg"}
+    (scene,) = geocamss.map_scenes([site.first], tmp_path / "out", workers=1, **given).scenes
+    alone = tmp_path / "alone"
+    geocamss.predict(site.first, alone, **given)
+    assert scene.state == "done"
+    assert {path.name for path in scene.folder.iterdir()} == {p.name for p in alone.iterdir()}
+    rasters = [path.name for path in alone.glob("*.tif")]
+    assert set(RASTERS) <= set(rasters)
+    for raster in rasters:
+        assert (scene.folder / raster).read_bytes() == (alone / raster).read_bytes(), raster
+    (polygons,) = alone.glob("*.gpkg")
+    pd.testing.assert_frame_equal(
+        *(
+            gpd.read_file(file, layer="polygons")
+            for file in (polygons, scene.folder / polygons.name)
+        )
+    )
+    with rasterio.open(alone / "classes.tif") as file:
+        assert file.shape == (111, 110)
 
 
 def test_the_same_call_does_nothing_again(job, site):
@@ -350,6 +400,25 @@ def test_one_job_at_a_time_has_a_folder(tmp_path, site):
     assert refused
 
 
+@pytest.mark.parametrize("name", ["catalog.json", "report.html", "mosaic"])
+def test_what_no_job_has_written_is_left_alone(tmp_path, site, name):
+    mine = tmp_path / "out" / name
+    mine.mkdir(parents=True)
+    (mine / "mine").touch()
+    with pytest.raises(OutputError, match=rf"{name}.*no job has written.*--overwrite"):
+        site.map([site.first], tmp_path / "out")
+    assert list((tmp_path / "out").rglob("*")) == [mine, mine / "mine"]
+
+
+def test_maps_may_lie_beside_their_scenes(tmp_path, site):
+    shutil.copytree(site.scenes, tmp_path / "both")
+    for state in ("done", "kept"):
+        result = site.map([tmp_path / "both"], tmp_path / "both")
+        assert [(scene.id, scene.state) for scene in result.scenes] == [
+            (path.stem, state) for path in sorted(site.scenes.iterdir())
+        ]
+
+
 def test_outputs_of_another_run_are_refused_scene_by_scene(tmp_path, site):
     scene = site.first
     folder = tmp_path / "out" / scene.stem
@@ -438,6 +507,17 @@ def test_a_plan_adds_up_all_scenes(scenes, model, capsys, tmp_path):
     more = json.loads(capsys.readouterr().out)
     assert more["work"] == plan["work"] + 2 * 4 * plan["pixels"]
     assert any("mosaic" in name for name in more["left_out"])
+
+
+def test_a_plan_is_told_in_blocks_hours_and_gigabytes(scenes, model, capsys):
+    assert main(["map", str(scenes), "--plan", "--model", str(model), "--workers", "4"]) == 0
+    said = capsys.readouterr().out
+    facts = {"scenes": "3", "blocks": "3", "pixels": "58,500"}
+    hours = "hours, one process on this machine", "hours, 4 machines like it"
+    facts |= dict.fromkeys(("read, GB", "disk while it works, GB", *hours), r"\d+\.\d\d")
+    for name, value in facts.items():
+        assert re.search(rf"^ *{name} +{value} *$", said, re.MULTILINE), (name, said)
+    assert "not counted: opening scenes" in said
 
 
 def test_a_plan_counts_how_long_maps_take_to_be_put_together(scenes, model, monkeypatch):

@@ -25,6 +25,7 @@ from geocamss.errors import GridError, InputError, RunError
 from geocamss.output.colors import color_table
 from geocamss.output.raster import RasterSpec, RasterWriter
 from geocamss.scene.window import Window
+from tests.batch.test_report import check
 
 SCHEME = ClassScheme.of(["a", "b", "c", "d"])
 UTM = CRS.from_epsg(32632)
@@ -450,9 +451,11 @@ def test_the_catalog_leads_to_the_tiles(tmp_path):
     vrt = build(tmp_path, three(tmp_path), Mosaic("EPSG:32632", gsd=10, tile=64))
     catalog = pystac.Catalog.from_file(str(vrt.parent / "catalog.json"))
     items = list(catalog.get_items())
+    check(json.loads((vrt.parent / "catalog.json").read_text()), "catalog")
     assert {item.id for item in items} == {p.name for p in vrt.parent.iterdir() if p.is_dir()}
     for item in items:
         assert Path(item.assets["classes"].get_absolute_href()).exists()
+        check(item.to_dict(), "item")
 
 
 def test_a_coarse_mosaic_takes_what_is_most_frequent(tmp_path):
