@@ -14,6 +14,7 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterWindow
 
 from geocamss.errors import ReadError, SceneError
+from geocamss.scene.failures import failures
 from geocamss.scene.gdal import (
     DECODED_BYTES,
     GDAL_ERRORS,
@@ -62,13 +63,14 @@ class Source:
         self.bands = bands
         self.dtype = dtype
         options: dict[str, Any] = {"overview_level": overview} if overview is not None else {}
+        self._opens = scene.opens or scene.path
         if scene.driver == "GTiff":
             options["num_threads"] = "all_cpus"  # TIFF tiles of a window are decoded side by side
-        self._opens = scene.opens or scene.path
         self._decoded = decoded
         self._options = options
         self._turn = reading if scene.jpeg2000 else nullcontext
         self._waits = WAITS if is_remote(self._opens) else ()
+        self._spoiled = False
         with gdal_environment(self._opens, self._decoded):
             try:
                 self._dataset = open_raster(self._opens, **options)
@@ -132,31 +134,39 @@ class Source:
                 return self._once(there, out)
             except ReadError:
                 time.sleep(wait)
-                self._reopen()
         return self._once(there, out)
 
     def _reopen(self) -> None:
-        """Take a new handle: the old one may remember what went wrong."""
-        with gdal_environment(self._opens, self._decoded):
-            try:
-                fresh = open_raster(self._opens, **self._options)
-            except (*GDAL_ERRORS, OSError):
-                return  # the next attempt tells
-            with closing():
-                self._dataset.close()
-            self._dataset = fresh
+        """Take a new handle: the old one remembers what went wrong, and gives it for pixels."""
+        fresh = open_raster(self._opens, **self._options)
+        with closing():
+            self._dataset.close()
+        self._dataset, self._spoiled = fresh, False
 
     def _once(self, there: Window, out: NDArray[Any]) -> list[NDArray[np.bool_] | None] | None:
         part = RasterWindow(there.col, there.row, there.width, there.height)
         with gdal_environment(self._opens, self._decoded), self._turn():
             try:
-                return self._valid(part, self._stored(part, out))
+                return self._whole(part, out)
             except (*GDAL_ERRORS, OSError, MemoryError) as error:
+                self._spoiled = bool(self._waits)
                 raise ReadError(
                     f"{self.path}: rows {there.row} to {there.stop_row}, columns {there.col} to "
                     f"{there.stop_col} cannot be read: {error.__cause__ or error}; the file is "
                     f"damaged, incomplete or out of reach{self._files_said()}"
                 ) from error
+
+    def _whole(
+        self, part: RasterWindow, out: NDArray[Any]
+    ) -> list[NDArray[np.bool_] | None] | None:
+        """Read a window, and notice where GDAL says that it has but has not."""
+        if self._spoiled:
+            self._reopen()
+        before = failures()
+        found = self._valid(part, self._stored(part, out))
+        if self._waits and failures() > before:
+            raise OSError("not all of it was sent")
+        return found
 
     def _files_said(self) -> str:
         """Which files a scene of several is read from, for messages."""

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,28 @@ def test_a_server_that_stumbles_is_asked_again(server, cog, trouble):
     found = pixels(scene, Window(0, 0, SIDE, SIDE))
     assert (found == values).all()
     assert len(server.asked) > opened + 2
+
+
+@pytest.mark.parametrize("trouble", [503, "truncate", "drop"])
+def test_what_a_dead_server_has_not_sent_is_never_taken_for_pixels(server, tmp_path, trouble):
+    """Without compression nothing else would tell; threads that decode swallow the error."""
+    name = f"plain-{trouble}.tif"
+    values = np.maximum(products.numbers(3, SIDE, 60_000), 1)
+    plain = {"tiled": True, "blockxsize": TILE, "blockysize": TILE, **products.place(10)}
+    products.write(tmp_path / name, values, **plain)
+    scene = Scene.open(f"{server.url}/{name}")
+    with closing(Source(scene, scene.bands, np.dtype("uint16"))) as opened:
+        row = Window(0, 0, 100, SIDE)
+        assert (opened.read(row)[0] == values[:, :100]).all()
+        server.fail = lambda _path, _count: trouble
+        straddling = [Window(top, 0, 80, SIDE) for top in (200, 240, 500)]
+        for window in straddling:
+            with pytest.raises(ReadError, match="out of reach"):
+                opened.read(window)
+        server.fail = lambda _path, _count: None
+        for window in straddling:
+            top = window.row
+            assert (opened.read(window)[0] == values[:, top : top + 80]).all(), top
 
 
 @pytest.mark.parametrize("trouble", [503, 404, "truncate", "drop", "stall"])
