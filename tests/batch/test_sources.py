@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import warnings
@@ -197,6 +198,57 @@ def test_an_item_without_assets_alone_is_refused(tmp_path, catalog, capsys):
     assert main(["map", str(path), "-o", str(tmp_path / "out")]) == 2
     assert "bare" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+# A URL.
+
+
+@pytest.mark.slow
+def test_a_url_that_dies_half_way_costs_its_scene_alone(tmp_path, model, cluster):
+    folder, gone = tmp_path / "files", threading.Event()
+    blocks = tmp_path / "out" / "a_dies" / ".geocamss" / "blocks"
+    folder.mkdir()
+    # Four internal tiles in a column. The blocks that are under way when two are done lie in the
+    # first one; GDAL fetches no more ahead than it asks for.
+    tiled = {"tiled": True, "blockxsize": 256, "blockysize": 256, "res": 1.0}
+    write_scene(folder / "a_dies.tif", texture(1024, 256, seed=8), **tiled)
+    write_scene(folder / "b_lives.tif", texture(80, 90, seed=9), res=1.0)
+
+    def times():
+        """When each block was finished; all are gone when the last one is."""
+        with contextlib.suppress(FileNotFoundError):
+            return {file: file.stat().st_mtime_ns for file in blocks.glob("*.npz")}
+        return {}
+
+    def die(_report):
+        if len(list(blocks.glob("*.npz"))) >= 2:
+            gone.set()
+
+    with serving(folder) as server:
+        server.fail = lambda path, _: "drop" if gone.is_set() and "dies" in path else None
+        urls = [f"{server.url}/{name}.tif" for name in ("a_dies", "b_lives")]
+        result, _ = mapped(urls, tmp_path / "out", model, cluster, progress=die)
+        assert [scene.state for scene in result.scenes] == ["failed", "done"]
+        dead = result.scenes[0]
+        assert urls[0] in dead.reason
+        assert dead.retries >= 2
+        assert not list(dead.folder.glob("*.tif"))
+        done = times()
+        assert 2 <= len(done) < dead.blocks
+        gone.clear()  # it is there again, and the same command does what is missing
+        told = []
+        again, _ = mapped(
+            urls, tmp_path / "out", model, cluster, progress=lambda _: told.append(times())
+        )
+        assert [scene.state for scene in again.scenes] == ["done", "kept"]
+        assert any(len(now) > len(done) for now in told)
+        assert all(now.get(file, then) == then for now in told for file, then in done.items())
+        for url, scene in zip(urls, again.scenes, strict=True):
+            alone = geocamss.predict(
+                url, tmp_path / scene.id, model=model, outputs=OUTPUTS, gsd="native"
+            )
+            for raster in (alone.classes, alone.confidence):
+                assert (scene.folder / raster.name).read_bytes() == raster.read_bytes(), url
 
 
 # Products of several files.
