@@ -442,7 +442,7 @@ def test_a_field_of_a_raster_is_not_read_and_it_is_said(folder):
 
 def test_what_gdal_says_of_formats_that_a_file_is_not_is_no_news(folder, caplog):
     with caplog.at_level(logging.DEBUG):
-        with need_training():
+        with need_training(quiet=False):
             own_recipe(Own(folder / "scene.tif", folder / "fields.gpkg"))
         caplog.clear()
         own_recipe(Own(folder / "scene.tif", folder / "fields.gpkg"))
