@@ -13,6 +13,7 @@ from geocamss.simulate import landscape
 from geocamss.training.batches import physical
 from geocamss.training.recipe import load_recipe
 from geocamss.training.sources import LabeledImage, PairSource, SimulatedSource, load_source
+from geocamss.training.sources.image import IGNORED, channel_table, look_up
 from tests.conftest import ROOT
 
 RECIPE = load_recipe(ROOT / "recipes" / "aerial-landcover.yaml")
@@ -135,3 +136,12 @@ def test_parts_of_different_sizes_are_refused():
             torch.zeros(4, 5, dtype=torch.uint8),
             torch.ones(4, 4, dtype=torch.bool),
         )
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.int8, torch.int16, torch.int64, torch.float32, torch.float64]
+)
+def test_labels_of_any_type_are_looked_up(dtype):
+    stored = torch.tensor([0, 1, 7, 100]).to(dtype)
+    found = look_up(stored, channel_table({0: 3, 7: 1, 100: 0}))
+    assert found.tolist() == [3, IGNORED, 1, 0]

@@ -114,6 +114,8 @@ def look_up(labels: Tensor, table: Tensor) -> Tensor:
     Returns:
         (...) uint8; 255 where a label is no class, or beyond 0 to 255.
     """
+    if not labels.is_floating_point():
+        labels = labels.long()  # no byte is less than 256, which is 0 to it
     known = (labels >= 0) & (labels < len(table))
     return table[torch.where(known, labels, 0).long()].masked_fill(~known, IGNORED)
 
