@@ -145,9 +145,12 @@ class Source:
 
     def _once(self, there: Window, out: NDArray[Any]) -> list[NDArray[np.bool_] | None] | None:
         part = RasterWindow(there.col, there.row, there.width, there.height)
-        with gdal_environment(self._opens, self._decoded), self._turn():
+        with gdal_environment(self._opens, self._decoded):
             try:
-                return self._whole(part, out)
+                if self._spoiled:
+                    self._reopen()  # not in a turn of reading, for which closing would wait
+                with self._turn():
+                    return self._whole(part, out)
             except (*GDAL_ERRORS, OSError, MemoryError) as error:
                 self._spoiled = bool(self._waits)
                 raise ReadError(
@@ -160,8 +163,6 @@ class Source:
         self, part: RasterWindow, out: NDArray[Any]
     ) -> list[NDArray[np.bool_] | None] | None:
         """Read a window, and notice where GDAL says that it has but has not."""
-        if self._spoiled:
-            self._reopen()
         before = failures()
         found = self._valid(part, self._stored(part, out))
         if self._waits and failures() > before:

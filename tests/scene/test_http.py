@@ -369,6 +369,29 @@ def test_jpeg_2000_is_not_read_while_a_geotiff_is_closed(tmp_path, cog):
     assert not closer.is_alive()
 
 
+def test_jpeg_2000_is_opened_anew_where_a_server_has_stumbled(server, tmp_path, monkeypatch):
+    """Whoever reads it may close nothing: the old handle is given back before."""
+    root, _ = products.sentinel2(tmp_path / "product", side=480)
+    local = next(root.rglob("*_B04_10m.jp2"))
+    scene = Scene.open(put(server, local.read_bytes(), "stumbles.jp2"))
+    opened, whole = [], Source._whole
+
+    def stumble(self, *given):
+        opened.append(self._dataset)
+        if len(opened) == 1:
+            raise OSError("not all of it was sent")
+        return whole(self, *given)
+
+    monkeypatch.setattr(Source, "_whole", stumble)
+    with (
+        closing(Source(scene, scene.bands, np.dtype("uint16"))) as source,
+        rasterio.open(local) as file,
+    ):
+        assert (source.read(Window(0, 0, 480, 480))[0] == file.read()).all()
+    assert opened[0] is not opened[1]
+    assert opened[0].closed
+
+
 def test_jpeg_2000_is_read_from_many_threads_as_from_one(tmp_path):
     """Each thread has handles of its own, also on the files within a stack."""
     root, _ = products.sentinel2(tmp_path, side=240)
