@@ -27,6 +27,15 @@ class Terminal(io.StringIO):
         return True
 
 
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """One in the place of stderr; no fixture, for pytest takes stderr back before a test begins."""
+    found = Terminal()
+    monkeypatch.setattr(sys, "stderr", found)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    return found
+
+
 def test_nothing_is_drawn_where_stderr_is_no_terminal(capsys) -> None:
     with progress_bar(quiet=False) as report:
         assert report is None
@@ -34,18 +43,14 @@ def test_nothing_is_drawn_where_stderr_is_no_terminal(capsys) -> None:
 
 
 def test_quiet_draws_nothing_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal = wide_terminal(monkeypatch)
     with progress_bar(quiet=True) as report:
         assert report is None
     assert terminal.getvalue() == ""
 
 
 def test_a_terminal_sees_pixels_a_second_and_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
+    terminal = wide_terminal(monkeypatch)
     with progress_bar(quiet=False) as report:
         assert report is not None
         for done in range(0, 1_000_001, 100_000):
@@ -114,10 +119,7 @@ def test_quiet_tells_nothing(form, capsys) -> None:
 
 
 def test_a_terminal_sees_a_job_by_scenes_and_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
+    terminal = wide_terminal(monkeypatch)
     with batch_progress(quiet=False) as report:
         for done in range(1201):
             counts = {"blocks": 1200, "blocks_done": done, "scenes": 7, "ended": done // 200}
